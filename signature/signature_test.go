@@ -105,6 +105,13 @@ func TestWhatIsNotAKeyIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, v)
 		}
 	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := signature.New(&key.PublicKey, crypto.MD4); err == nil {
+		t.Errorf("ECDSA with a hash that is not linked: %v", v)
+	}
 	if v, err := signature.NewRSAPSS(nil, crypto.SHA256, nil); err == nil {
 		t.Errorf("no RSA key: %v", v)
 	}

@@ -29,7 +29,8 @@ type netcache struct {
 // through, which may be nil, says where it asks for what it lacks; known is the site's database. hides, which may be nil, says of which
 // blobs of the depot no writer is told that they are there.
 func openNetcache(ctx context.Context, dir string, blobs *storedir.Store, open bool, through *server.Through,
-	hides func(context.Context, digest.Digest) (bool, error), known *db.DB, log *slog.Logger) (*netcache, error) {
+	hides func(context.Context, digest.Digest) (bool, error), known *db.DB, log *slog.Logger,
+) (*netcache, error) {
 	folder := home.Netcache.In(dir)
 	policy := &policyOnDisk{path: home.Policy.In(dir), open: open, facts: known, log: log}
 	if err := policy.read(); err != nil {

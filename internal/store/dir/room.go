@@ -1,7 +1,6 @@
 package dir
 
 import (
-	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -20,12 +19,12 @@ func (s *Store) room(n int64) error {
 	if !errors.Is(err, fsx.ErrNoRoom) {
 		return err
 	}
-	names, size := s.beginnings()
+	list, size := s.beginnings()
 	if free, ferr := fsx.Free(s.dir); ferr != nil || n > free+size-max(s.reserve, 0) {
 		return err // nobody gives way in vain
 	}
-	for _, name := range names {
-		if rerr := s.sweep(func(e fs.DirEntry) bool { return e.Name() == name }); rerr != nil {
+	for _, one := range list {
+		if rerr := s.sweep(func(e fs.DirEntry) bool { return e.Name() == one.Name() }); rerr != nil {
 			return errors.Join(err, rerr)
 		}
 		if err = fsx.Room(s.dir, n, max(s.reserve, 0)); !errors.Is(err, fsx.ErrNoRoom) {
@@ -35,25 +34,29 @@ func (s *Store) room(n int64) error {
 	return err
 }
 
-// beginnings returns the names of the partial blobs, the one that was written longest ago first. Uploads under other names
+// beginnings returns the partial blobs, the one that was written longest ago first. Uploads under other names
 // are somebody's, who bounds them. size is how many bytes they have.
-func (s *Store) beginnings() (names []string, size int64) {
+func (s *Store) beginnings() (list []fs.DirEntry, size int64) {
 	entries, _ := os.ReadDir(s.ingest("")) // none when it cannot be read
-	written := map[string]fs.FileInfo{}
 	for _, e := range entries {
 		id, ok := strings.CutSuffix(e.Name(), partSuffix)
 		if _, err := digest.FromHex(id); !ok || err != nil {
 			continue
 		}
-		if info, err := e.Info(); err == nil && info.Size() > 0 {
-			written[e.Name()], names = info, append(names, e.Name())
+		if info, err := e.Info(); err == nil {
+			list = append(list, e)
 			size += info.Size()
 		}
 	}
-	slices.SortFunc(names, func(a, b string) int {
-		return cmp.Or(written[a].ModTime().Compare(written[b].ModTime()), cmp.Compare(a, b))
+	slices.SortFunc(list, func(a, b fs.DirEntry) int {
+		one, err := a.Info()
+		other, oerr := b.Info()
+		if err != nil || oerr != nil {
+			return 0 // removed meanwhile
+		}
+		return one.ModTime().Compare(other.ModTime())
 	})
-	return names, size
+	return list, size
 }
 
 // looks sees to it that a writer leaves the reserve: of one that has not said how much comes, and of many at once, nobody
