@@ -91,7 +91,7 @@ func (t files) Read(name string) ([]byte, error) {
 
 // Bytes yields what the regular file name holds.
 func (t files) Bytes(name string) io.ReaderAt {
-	return t.bytes(t.itself(name))
+	return t.itself(name).bytes()
 }
 
 // Put makes name what f says.
@@ -115,8 +115,8 @@ func (t files) Put(name string, f maintscript.File, b []byte) error {
 	}
 	t.part(name)
 	if e.kind == tar.TypeReg {
-		e.at, e.size = t.size, int64(len(b))
-		if err := t.spooled(bytes.NewReader(b)); err != nil {
+		e.in, e.at, e.size = t.spool, t.spool.size, int64(len(b))
+		if err := t.spool.write(bytes.NewReader(b)); err != nil {
 			return err
 		}
 	}

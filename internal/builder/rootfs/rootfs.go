@@ -1,20 +1,15 @@
 package rootfs
 
 import (
-	"archive/tar"
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
+	"runtime"
 
 	"overland/internal/builder"
-	"overland/internal/deb"
 	"overland/internal/digest"
 	"overland/internal/ecosystem/apt"
 	"overland/internal/environ"
@@ -44,8 +39,9 @@ type Options struct {
 
 // Builder makes root file systems. It is safe for concurrent use.
 type Builder struct {
-	o    Options
-	kind string // of the session around
+	o       Options
+	kind    string        // of the session around
+	readers chan struct{} // room for the packages, of all root file systems, that are read at once
 }
 
 // New returns a Builder.
@@ -59,7 +55,8 @@ func New(o Options) *Builder {
 	if o.Etc == "" {
 		o.Etc = "/etc/apt"
 	}
-	return &Builder{o: o, kind: session.Kind(o.Env)}
+	const most = 4 // each takes up to 11 MiB for xz
+	return &Builder{o: o, kind: session.Kind(o.Env), readers: make(chan struct{}, min(runtime.GOMAXPROCS(0), most))}
 }
 
 var _ builder.Builder = (*Builder)(nil)
@@ -136,7 +133,7 @@ func (b *Builder) debian(ctx context.Context, j builder.Job, s settings, file, s
 		cut(j, c.Package, c.Depends)
 	}
 	j.Progress(builder.StepCompile, fmt.Sprintf("%d packages", len(list)))
-	return assemble(ctx, &s.Root, list, file, scratch)
+	return b.assemble(ctx, &s.Root, list, file, scratch)
 }
 
 // again returns err, and without a recording how to get a lock that has what is missing.
@@ -170,16 +167,16 @@ func (b *Builder) candidates(ctx context.Context, j builder.Job, s settings, scr
 }
 
 // assemble writes the root file system of the packages in list to file.
-func assemble(ctx context.Context, root *Root, list []*candidate, file, scratch string) error {
+func (b *Builder) assemble(ctx context.Context, root *Root, list []*candidate, file, scratch string) error {
 	t, err := newTree(scratch, merged, root.data())
 	if err != nil {
 		return err
 	}
 	defer t.close()
-	for _, c := range list {
-		if err := unpack(ctx, t, c); err != nil {
-			return err
-		}
+	done, err := b.unpack(ctx, t, list, scratch)
+	defer done()
+	if err != nil {
+		return err
 	}
 	if err := install(ctx, t, root, list); err != nil {
 		return err
@@ -202,50 +199,4 @@ func (t *tree) save(file string) error {
 		return fsx.Full(err)
 	}
 	return f.Close()
-}
-
-// unpack adds the files of c, and what says that it is there, to t.
-func unpack(ctx context.Context, t *tree, c *candidate) error {
-	var sums []byte
-	c.scripts = map[string][]byte{}
-	err := c.contents(ctx, deb.Contents{
-		Control: func(name string, r io.Reader) (err error) {
-			const most = 64 << 20
-			switch {
-			case name == "md5sums":
-				sums, err = fsx.Read(r, name, most)
-			case slices.Contains(kept, name):
-				c.scripts[name], err = fsx.Read(r, name, most)
-			}
-			return err
-		},
-		Data: func(h *tar.Header, r io.Reader) error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			return t.add(c, h, r)
-		},
-	})
-	if err != nil {
-		return err
-	}
-	// As scanners look for it in images without dpkg.
-	at := "var/lib/dpkg/status.d/" + c.Name
-	if err := t.write(at, fileMode, append(bytes.TrimRight(c.control, "\n"), '\n')); err != nil {
-		return err
-	}
-	if t.data { // without those of programs
-		var there []byte
-		for line := range bytes.Lines(sums) {
-			_, name, _ := strings.Cut(strings.TrimSpace(string(line)), "  ")
-			if name, err := t.clean(name); err == nil && t.has(name) {
-				there = append(there, line...)
-			}
-		}
-		sums = there
-	}
-	if len(sums) == 0 {
-		return nil
-	}
-	return t.write(at+".md5sums", fileMode, sums)
 }

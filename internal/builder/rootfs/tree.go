@@ -2,7 +2,6 @@ package rootfs
 
 import (
 	"archive/tar"
-	"bufio"
 	"bytes"
 	"cmp"
 	"debug/elf"
@@ -11,7 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -36,9 +34,8 @@ const (
 // tree is a root file system while it is made: names in memory, what files hold in a spool.
 type tree struct {
 	entries map[string]*entry // by clean names without a leading slash
-	spool   *os.File
-	pending *bufio.Writer // into spool: a root has many small files
-	size    int64         // of what was written to pending
+	spool   *spool            // for what comes one after the other
+	used    *used
 	names   int64
 	latest  time.Time // of all files; what is made here has it
 	merged  []string  // folders that are links to those of the same name below usr
@@ -70,7 +67,8 @@ type entry struct {
 	mode     int64
 	uid, gid int
 	made     time.Time
-	target   string            // of a symlink, as it is; of a hard link, a name in the tree
+	target   string // of a symlink, as it is; of a hard link, a name in the tree
+	in       *spool
 	at, size int64             // in the spool
 	of       owner             // nil = made here
 	xattrs   map[string]string // as a tar has them
@@ -79,36 +77,15 @@ type entry struct {
 // newTree returns an empty tree whose spool is a file in the folder dir. Packages may have files in a folder that is
 // merged and in the one below usr, as long as the root has them in one. With data, it takes no programs.
 func newTree(dir string, merged []string, data bool) (*tree, error) {
-	f, err := os.CreateTemp(dir, "spool-")
+	used := &used{}
+	sp, err := newSpool(dir, used)
 	if err != nil {
 		return nil, err
 	}
-	// Only the Writer: a file reads from others with a buffer that is made for each.
-	pending := bufio.NewWriterSize(struct{ io.Writer }{f}, bufferSize)
-	return &tree{entries: map[string]*entry{}, spool: f, pending: pending, merged: merged, data: data}, nil
+	return &tree{entries: map[string]*entry{}, spool: sp, used: used, merged: merged, data: data}, nil
 }
 
-const bufferSize = 256 << 10
-
-// bytes returns what e, a regular file, holds.
-func (t *tree) bytes(e *entry) *io.SectionReader {
-	var from io.ReaderAt = t.spool
-	if err := t.pending.Flush(); err != nil {
-		from = failed{err}
-	}
-	return io.NewSectionReader(from, e.at, e.size)
-}
-
-// failed is a spool that was not written.
-type failed struct{ err error }
-
-// ReadAt implements io.ReaderAt.
-func (f failed) ReadAt([]byte, int64) (int, error) { return 0, fsx.Full(f.err) }
-
-func (t *tree) close() {
-	t.spool.Close()
-	_ = os.Remove(t.spool.Name())
-}
+func (t *tree) close() { t.spool.close() }
 
 // clean returns the name in the tree of an entry called raw; "" is the root itself.
 func (t *tree) clean(raw string) (string, error) {
@@ -128,9 +105,33 @@ func (t *tree) clean(raw string) (string, error) {
 
 // add adds the entry h of p, whose bytes are r.
 func (t *tree) add(p owner, h *tar.Header, r io.Reader) error {
-	name, err := t.clean(h.Name)
+	name, e, err := t.entry(p, h)
 	if err != nil || name == "" {
 		return err
+	}
+	if keep, err := t.fill(name, e, h, r, t.spool); err != nil || !keep {
+		return err
+	}
+	return t.place(name, e)
+}
+
+// place gives e its name, unless what is there has more right to it.
+func (t *tree) place(name string, e *entry) error {
+	if old := t.entries[name]; old != nil {
+		keep, err := t.both(name, old, e)
+		if err != nil || keep {
+			return err
+		}
+	}
+	return t.set(name, e)
+}
+
+// entry returns what the entry h of p is in the tree, and its name there: "" is the root itself. It looks at nothing else of the tree, so
+// that several packages may be read at once.
+func (t *tree) entry(p owner, h *tar.Header) (string, *entry, error) {
+	name, err := t.clean(h.Name)
+	if err != nil || name == "" {
+		return "", nil, err
 	}
 	kind := h.Typeflag
 	if kind == tar.TypeDir && slices.Contains(t.merged, name) {
@@ -139,43 +140,40 @@ func (t *tree) add(p owner, h *tar.Header, r io.Reader) error {
 	e := &entry{kind: kind, mode: h.Mode & 0o7777, uid: h.Uid, gid: h.Gid, made: h.ModTime.Truncate(time.Second), target: h.Linkname, of: p}
 	switch {
 	case h.Uid < 0 || h.Uid >= idLimit || h.Gid < 0 || h.Gid >= idLimit:
-		return errs.Errorf(errs.Untrusted, "%s is of user %d and group %d", name, h.Uid, h.Gid)
+		return "", nil, errs.Errorf(errs.Untrusted, "%s is of user %d and group %d", name, h.Uid, h.Gid)
 	case kind == tar.TypeReg, kind == tar.TypeDir:
 	case kind == tar.TypeSymlink:
 		if h.Linkname == "" || len(h.Linkname) > nameLimit || strings.Contains(h.Linkname, "\x00") {
-			return errs.Errorf(errs.Untrusted, "%s is a link to %.100q", name, h.Linkname)
+			return "", nil, errs.Errorf(errs.Untrusted, "%s is a link to %.100q", name, h.Linkname)
 		}
 	case kind == tar.TypeLink:
 		if e.target, err = t.clean(h.Linkname); err != nil {
-			return err
+			return "", nil, err
 		}
 	default:
-		return errs.Errorf(errs.Untrusted, "%s is neither file, folder nor link: a device, or worse (type %q)", name, kind)
+		return "", nil, errs.Errorf(errs.Untrusted, "%s is neither file, folder nor link: a device, or worse (type %q)", name, kind)
 	}
-	if old := t.entries[name]; old != nil {
-		keep, err := t.both(name, old, e)
-		if err != nil || keep {
-			return err
-		}
+	return name, e, nil
+}
+
+// fill puts the bytes r of e, if it is a regular file, into in, and reports whether e belongs to the tree.
+func (t *tree) fill(name string, e *entry, h *tar.Header, r io.Reader, in *spool) (keep bool, err error) {
+	if e.kind != tar.TypeReg {
+		return true, nil
 	}
-	if kind == tar.TypeReg {
-		if t.data {
-			head := make([]byte, len(elf.ELFMAG))
-			n, err := io.ReadFull(r, head)
-			switch {
-			case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
-				return err
-			case string(head[:n]) == elf.ELFMAG:
-				return program(p, name)
-			}
-			r = io.MultiReader(bytes.NewReader(head[:n]), r)
+	if t.data {
+		head := make([]byte, len(elf.ELFMAG))
+		n, err := io.ReadFull(r, head)
+		switch {
+		case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+			return false, err
+		case string(head[:n]) == elf.ELFMAG:
+			return false, program(e.of, name)
 		}
-		e.at, e.size = t.size, h.Size
-		if err := t.spooled(r); err != nil {
-			return err
-		}
+		r = io.MultiReader(bytes.NewReader(head[:n]), r)
 	}
-	return t.set(name, e)
+	e.in, e.at, e.size = in, in.size, h.Size
+	return true, in.write(r)
 }
 
 // program says what happens to a program or library of p in a root without any: what is always there goes without its
@@ -216,18 +214,9 @@ func (t *tree) set(name string, e *entry) error {
 		t.latest = e.made
 	}
 	if len(t.entries) > entriesLimit || t.names > namesLimit {
-		return errs.Errorf(errs.Untrusted, "more than %d files, or their names are too long", entriesLimit)
+		return tooMany()
 	}
 	return nil
-}
-
-// spooled adds what r yields to the spool.
-func (t *tree) spooled(r io.Reader) error {
-	n, err := io.Copy(t.pending, io.LimitReader(r, sizeLimit-t.size+1))
-	if t.size += n; err == nil && t.size > sizeLimit {
-		err = errs.Errorf(errs.Untrusted, "more than %d bytes", int64(sizeLimit))
-	}
-	return fsx.Full(err)
 }
 
 // The following are for actions: what is made here has no package, is root's, and as old as the
@@ -253,7 +242,7 @@ func (t *tree) read(name string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 	}
 	const most = 64 << 20
-	return fsx.Read(t.bytes(e), name, most)
+	return fsx.Read(e.bytes(), name, most)
 }
 
 // write makes the file name unless it is there.
@@ -261,8 +250,8 @@ func (t *tree) write(name string, mode int64, b []byte) error {
 	if t.has(name) {
 		return nil
 	}
-	e := &entry{kind: tar.TypeReg, mode: mode, at: t.size, size: int64(len(b))}
-	return errors.Join(t.spooled(strings.NewReader(string(b))), t.set(name, e))
+	e := &entry{kind: tar.TypeReg, mode: mode, in: t.spool, at: t.spool.size, size: int64(len(b))}
+	return errors.Join(t.spool.write(bytes.NewReader(b)), t.set(name, e))
 }
 
 // link makes the symbolic link name to target unless something is there.
@@ -348,7 +337,7 @@ func (t *tree) writeTo(w io.Writer) error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		if h.Typeflag == tar.TypeReg {
-			if _, err := io.CopyBuffer(out, t.bytes(e), buf); err != nil {
+			if _, err := io.CopyBuffer(out, e.bytes(), buf); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 		}
