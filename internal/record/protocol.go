@@ -108,6 +108,13 @@ type Lister interface {
 	ReadAhead(ctx context.Context, it Item, have Lookup)
 }
 
+// Chooser is a Protocol that proves some bytes by the first of several lists that was there.
+type Chooser interface {
+	// Choose returns, at the end of a recording, the proof of e that the lock gets: among those that are as good, the same one
+	// whatever came first. It reads nothing.
+	Choose(e lockfile.Entry) lockfile.Proof
+}
+
 // Lookup opens what is held of a protocol under key: errs.NotFound when
 // nothing is. The caller closes it.
 type Lookup func(ctx context.Context, key string) (io.ReadCloser, error)

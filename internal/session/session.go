@@ -190,7 +190,7 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 		err = lost // even if the command failed: this may be why
 	}
 	res := &ran
-	res.Lock, res.Problems, res.Unproved, res.Unrecorded = withoutIdle(r.Lock()), r.Problems(), slices.DeleteFunc(s.unfit, isNil), s.unrecorded
+	res.Lock, res.Problems, res.Unproved, res.Unrecorded = withoutIdle(s.chosen(r.Lock())), r.Problems(), slices.DeleteFunc(s.unfit, isNil), s.unrecorded
 	if err == nil {
 		res.Lacking = s.lacking(r, res.Lock)
 	}

@@ -65,6 +65,20 @@ func (s *session) protocols() (list []record.Protocol) {
 	return list
 }
 
+// chosen returns l with the proofs of what this session recorded as its protocols choose them.
+func (s *session) chosen(l *lockfile.Lock) *lockfile.Lock {
+	entries := slices.Clone(l.Entries)
+	for _, p := range s.protocols() {
+		c, ok := p.(record.Chooser)
+		for i, e := range entries {
+			if old, there := s.o.Lock.Find(e.Protocol, e.Key); ok && e.Protocol == p.Name() && (!there || old != e) {
+				entries[i].Proof = c.Choose(e)
+			}
+		}
+	}
+	return lockfile.New(entries)
+}
+
 // toolEnviron adds to set the variables that point the tools at the listener at base.
 func (s *session) toolEnviron(set map[string]string, base string) error {
 	for _, t := range ecosystem.Table() {

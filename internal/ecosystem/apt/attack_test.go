@@ -15,6 +15,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/record"
+	"overland/internal/testkit/pack"
 	"overland/internal/testkit/recording"
 )
 
@@ -47,6 +48,59 @@ func TestAPackageIsProvedByWhatAnEarlierSessionLocked(t *testing.T) {
 	clear(s.protocol.Tables())
 	if e, err := s.fetch(debPath); err != nil || e.Proof.Kind != apt.ProofIndex {
 		t.Errorf("%v %v", e, err)
+	}
+}
+
+// A package for all architectures is proved by the index that is there when it is asked for. The lock says the same one,
+// whatever was asked for first, and when the base's suite lists it that one's.
+func TestTheProofOfAPackageDoesNotDependOnTheOrder(t *testing.T) {
+	const all, amd64, armel = "pool/main/c/cup/cup_1_all.deb", "dists/calm/main/binary-amd64/Packages", "dists/calm/main/binary-armel/Packages"
+	const updates = "dists/calm-a/main/binary-amd64/Packages"
+	proofs := map[lockfile.Proof]int{}
+	for _, order := range [][]string{{amd64, armel, updates}, {armel, updates, amd64}, {updates, armel, amd64}} {
+		s := newSession(t)
+		body := []byte("a package")
+		s.put(all, body)
+		for _, suite := range []string{"calm", "calm-a"} {
+			lists := map[string][]byte{}
+			for _, name := range []string{amd64, armel, updates} {
+				if rel, ok := strings.CutPrefix(name, "dists/"+suite+"/"); ok {
+					lists[rel] = fmt.Appendf(nil, "Package: cup\nFilename: %s\nSize: %d\nSHA256: %s\n\nPackage: own\nFilename: pool/%s.deb\nSize: 1\nSHA256: %s\n", all, len(body), hexSum(body), name, hexSum([]byte("x")))
+					s.put(name, lists[rel])
+					s.put("pool/"+name+".deb", []byte("x"))
+				}
+			}
+			s.put("dists/"+suite+"/InRelease", pack.DebianRelease(s.key, suite, lists))
+		}
+		p, err := apt.New(s.sources, apt.Options{Clock: clock.At(pack.DebianBirth.AddDate(0, 0, 1))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.protocol = p
+		for _, name := range order {
+			for _, want := range []string{strings.Join(strings.Split(name, "/")[:2], "/") + "/InRelease", name} {
+				if _, err := s.fetch(want); err != nil {
+					t.Fatalf("%s: %v", want, err)
+				}
+			}
+			for _, file := range []string{all, "pool/" + name + ".deb"} {
+				if _, err := s.fetch(file); err != nil {
+					t.Fatalf("%s: %v", file, err)
+				}
+			}
+		}
+		s.recorder.Close()
+		e, ok := s.recorder.Lock().Find(apt.Name, "archive/"+all)
+		if !ok || !strings.HasPrefix(e.Proof.Value, "archive/"+order[0]+" ") {
+			t.Errorf("%v: %+v", order, e)
+		}
+		proofs[p.Choose(e)]++
+	}
+	want := "archive/" + amd64 + " sha256:"
+	for proof := range proofs {
+		if len(proofs) != 1 || !strings.HasPrefix(proof.Value, want) {
+			t.Errorf("chosen: %v", proofs)
+		}
 	}
 }
 

@@ -245,6 +245,9 @@ func (s *suite) indexes(r *deb.Release) []string {
 func (p *Protocol) table(ctx context.Context, dir, name string, want deb.File, have record.Lookup) (deb.Index, error) {
 	p.tablesMu.Lock()
 	defer p.tablesMu.Unlock()
+	if len(p.places) < placesLimit {
+		p.places[want.SHA256] = place{dir, path.Join(dir, name) + " sha256:" + want.SHA256}
+	}
 	if t, ok := p.tables[want.SHA256]; ok {
 		return t, nil
 	}
@@ -286,6 +289,34 @@ func (p *Protocol) ReadAhead(ctx context.Context, it record.Item, have record.Lo
 			return
 		}
 	}
+}
+
+// place is where an index is listed: the directory of a suite, and the proof of what the index lists.
+type place struct{ dir, proof string }
+
+// Choose implements record.Chooser. A package for all architectures is listed in the index of each, and clients that ask for
+// several at once ask in any order: of the suites the one with the shortest name is taken, which others update, then the first index.
+func (p *Protocol) Choose(e lockfile.Entry) lockfile.Proof {
+	w, err := p.locate(e.Key)
+	if err != nil || e.Proof.Kind != ProofIndex {
+		return e.Proof
+	}
+	p.tablesMu.Lock()
+	defer p.tablesMu.Unlock()
+	var best place
+	for sum, at := range p.places {
+		f, ok := p.tables[sum].Find(w.rel)
+		if !ok || f.SHA256 != e.Blob.Encoded() || !strings.HasPrefix(at.dir+"/", w.archive.name+"/") {
+			continue
+		}
+		if best == (place{}) || cmp.Or(cmp.Compare(len(at.dir), len(best.dir)), cmp.Compare(at.proof, best.proof)) < 0 {
+			best = at
+		}
+	}
+	if best == (place{}) {
+		return e.Proof
+	}
+	return lockfile.Proof{Kind: ProofIndex, Value: best.proof}
 }
 
 // errOther is returned for an index that is held, but of another day than the InRelease.

@@ -24,6 +24,7 @@ const (
 	packageLimit = 8 << 30 // bytes of a package; the largest ones are games' data, 1.5 GB
 	pathLimit    = 1024    // bytes of a request's path
 	tablesLimit  = 64      // indexes that are remembered, read
+	placesLimit  = 1024    // indexes of which is remembered where they are listed
 	pastLimit    = 16      // InReleases of the past that may prove what machines with old lists ask for
 	readLimit    = 16      // InReleases that are remembered, read: half a MB each
 )
@@ -60,6 +61,7 @@ type Protocol struct {
 
 	tablesMu sync.Mutex           // held while an index is read: others that wait need it too
 	tables   map[string]deb.Index // by the sha256 of the index
+	places   map[string]place     // of tables: where an InRelease lists them; with tablesMu
 
 	releasesMu sync.Mutex              // of apart, too
 	apart      map[*suite]bool         // those whose signature apt fetches as a file of its own
@@ -69,13 +71,14 @@ type Protocol struct {
 var (
 	_ record.Protocol = (*Protocol)(nil)
 	_ record.Lister   = (*Protocol)(nil)
+	_ record.Chooser  = (*Protocol)(nil)
 )
 
 // New returns the protocol for the archives that sources name (see MachineSources).
 func New(sources []Source, o Options) (*Protocol, error) {
 	p := &Protocol{
 		sources: sources, dir: o.Dir, now: o.Clock.Or(), locked: o.Locked, history: o.History,
-		tables: map[string]deb.Index{}, releases: map[string]*deb.Release{}, apart: map[*suite]bool{},
+		tables: map[string]deb.Index{}, places: map[string]place{}, releases: map[string]*deb.Release{}, apart: map[*suite]bool{},
 	}
 	p.dir = cmp.Or(p.dir, etc)
 	var err error
