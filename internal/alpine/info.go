@@ -135,11 +135,16 @@ func Checksum(c []byte) string { return "Q1" + base64.StdEncoding.EncodeToString
 // and origin. What is wrong is errs.Invalid, and an error of each ends it.
 func ReadInstalled(r io.Reader, each func(*Info) error) error {
 	n := 0
-	err := records(r, "PVAo", func(fields map[byte]string) error {
+	err := records(r, "PVAoDp", func(fields map[byte]string) error {
 		if n++; n > recordsLimit {
 			return fmt.Errorf("more than %d packages", recordsLimit)
 		}
 		p, err := newInfo(fields)
+		if err != nil { // without what does not parse
+			delete(fields, 'D')
+			delete(fields, 'p')
+			p, err = newInfo(fields)
+		}
 		if err != nil {
 			return err
 		}

@@ -59,6 +59,7 @@ type Artifact struct {
 type Root struct {
 	Distribution string   `json:"distribution,omitempty"` // "Debian GNU/Linux 13 (trixie)"
 	Packages     []string `json:"packages"`               // package URLs, sorted
+	Without      []string `json:"without,omitempty"`      // dependencies that no package in it meets: "base-files without awk"
 }
 
 // Program is one program and what it was made of.

@@ -191,7 +191,7 @@ func addRoots(ctx context.Context, b inspect.Blobs, r *nodeapi.Release) {
 }
 
 func rootOf(a *sbom.Artifact) *nodeapi.Root {
-	r := &nodeapi.Root{Distribution: a.Distribution, Packages: []string{}}
+	r := &nodeapi.Root{Distribution: a.Distribution, Packages: []string{}, Without: a.Without}
 	for _, c := range a.Components {
 		r.Packages = append(r.Packages, c.URL())
 	}

@@ -127,6 +127,7 @@ func (t *found) fill(a *Artifact) error {
 	a.Distribution = distro["PRETTY_NAME"]
 	id, version := distro["ID"], distro["VERSION_ID"]
 	left := packagesMost
+	var all []installed
 	for name, one := range t.files.All {
 		if one.database == nil {
 			a.Components = append(a.Components, one.program...)
@@ -137,7 +138,9 @@ func (t *found) fill(a *Artifact) error {
 			return errs.E(errs.Invalid, fmt.Errorf("/%s: %w", name, err))
 		}
 		left -= len(list)
-		for _, c := range list {
+		all = append(all, list...)
+		for _, p := range list {
+			c := p.Component
 			c.Namespace = id
 			if id != "" && version != "" {
 				c.Distro = id + "-" + version
@@ -145,7 +148,35 @@ func (t *found) fill(a *Artifact) error {
 			a.Components = append(a.Components, c)
 		}
 	}
+	a.Without = without(all)
 	return nil
+}
+
+// installed is a package of a root, with what it needs and what it is.
+type installed struct {
+	Component
+	needs    [][]string // of each list one
+	provides []string
+}
+
+// without returns the dependencies that nothing in all meets, whatever the version, "base-files without awk", sorted.
+func without(all []installed) (list []string) {
+	there := map[string]bool{}
+	for _, p := range all {
+		there[p.Name] = true
+		for _, name := range p.provides {
+			there[name] = true
+		}
+	}
+	for _, p := range all {
+		for _, names := range p.needs {
+			if !slices.ContainsFunc(names, func(name string) bool { return there[name] }) {
+				list = append(list, p.Name+" without "+strings.Join(names, " | "))
+			}
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // osRelease returns the variables of an os-release(5) file.
@@ -161,8 +192,8 @@ func osRelease(b []byte) map[string]string {
 }
 
 // packages returns those that the database called name lists as installed, at most that many.
-func packages(name string, b []byte, most int) (list []Component, err error) {
-	more := func(c Component) error {
+func packages(name string, b []byte, most int) (list []installed, err error) {
+	more := func(c installed) error {
 		if len(list) == most {
 			return fmt.Errorf("%w: more than %d packages", archive.ErrBomb, packagesMost)
 		}
@@ -171,11 +202,20 @@ func packages(name string, b []byte, most int) (list []Component, err error) {
 	}
 	if strings.Contains(name, "apk/db") {
 		err = alpine.ReadInstalled(bytes.NewReader(b), func(p *alpine.Info) error {
-			return more(Component{Type: packageurl.TypeApk, Name: p.Name, Version: p.Version, Architecture: p.Architecture, Source: other(p.Origin, p.Name)})
+			one := installed{Component: Component{Type: packageurl.TypeApk, Name: p.Name, Version: p.Version, Architecture: p.Architecture, Source: other(p.Origin, p.Name)}}
+			for _, d := range p.Depends {
+				if !d.Not {
+					one.needs = append(one.needs, []string{d.Name})
+				}
+			}
+			for _, d := range p.Provides {
+				one.provides = append(one.provides, d.Name)
+			}
+			return more(one)
 		})
 		return list, err
 	}
-	d := deb.NewDecoder(bytes.NewReader(b), "package", "version", "architecture", "source", "status")
+	d := deb.NewDecoder(bytes.NewReader(b), "package", "version", "architecture", "source", "status", "pre-depends", "depends", "provides")
 	for {
 		p, err := d.Next()
 		if errors.Is(err, io.EOF) {
@@ -188,10 +228,30 @@ func packages(name string, b []byte, most int) (list []Component, err error) {
 			continue
 		}
 		source, _, _ := strings.Cut(p["source"], " ")
-		if err := more(Component{Type: packageurl.TypeDebian, Name: p["package"], Version: p["version"], Architecture: p["architecture"], Source: other(source, p["package"])}); err != nil {
+		one := installed{
+			Component: Component{Type: packageurl.TypeDebian, Name: p["package"], Version: p["version"], Architecture: p["architecture"], Source: other(source, p["package"])},
+			needs:     slices.Concat(names(p["pre-depends"]), names(p["depends"])), provides: slices.Concat(names(p["provides"])...),
+		}
+		if err := more(one); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// names returns those that a field of relations has; none when it does not parse.
+func names(field string) (list [][]string) {
+	all, err := deb.ParseRelations(strings.ReplaceAll(field, "\n", " "))
+	if err != nil {
+		return nil
+	}
+	for _, alternatives := range all {
+		var one []string
+		for _, r := range alternatives {
+			one = append(one, r.Name)
+		}
+		list = append(list, one)
+	}
+	return list
 }
 
 // other returns source unless it is name.

@@ -37,6 +37,7 @@ type Artifact struct {
 	Kind         Kind
 	Distribution string      // "Debian GNU/Linux 13 (trixie)"; "" = none
 	Components   []Component // sorted, without duplicates
+	Without      []string    // dependencies of packages that no package meets: "base-files without awk"
 }
 
 // Kind is what an artifact is.

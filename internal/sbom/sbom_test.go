@@ -108,8 +108,8 @@ func wallet(t *testing.T) (inspect.Depot, digest.Digest) {
 	program := built(t)
 	root := tarred(t, map[string]string{
 		"usr/lib/os-release":                debian,
-		"var/lib/dpkg/status.d/libc6":       "Package: libc6\nSource: glibc\nVersion: 2.41-12\nArchitecture: amd64\n",
-		"var/lib/dpkg/status.d/tea":         "Package: tea\nVersion: 1:1.0+dfsg-1\nArchitecture: all\n",
+		"var/lib/dpkg/status.d/libc6":       "Package: libc6\nSource: glibc\nVersion: 2.41-12\nArchitecture: amd64\nProvides: libc6-2.41, pot (= 1)\nDepends: not a (list\n",
+		"var/lib/dpkg/status.d/tea":         "Package: tea\nVersion: 1:1.0+dfsg-1\nArchitecture: all\nPre-Depends: awk | mawk\nDepends: libc6 (>= 9), cup | pot\n",
 		"var/lib/dpkg/status.d/tea.md5sums": "0  bin/tea\n",
 		"bin/tea":                           string(program),
 	})
@@ -126,7 +126,7 @@ func wallet(t *testing.T) (inspect.Depot, digest.Digest) {
 	put("note", release.KindFile, []byte("a text"))
 	var steps []image.Step
 	for i, layer := range [][]byte{root, tarred(t, map[string]string{
-		"var/lib/dpkg/status.d/.wh.tea": "", "etc/app/": "", "lib/apk/db/installed": "C:Q1x\nP:musl\nV:1.2.5-r10\nA:x86_64\no:musl\nF:lib\nR:ld.so\n\nP:libcrypto3\nV:3.5.0-r0\nA:x86_64\no:openssl\n\n",
+		"var/lib/dpkg/status.d/.wh.tea": "", "etc/app/": "", "lib/apk/db/installed": "C:Q1x\nP:musl\nV:1.2.5-r10\nA:x86_64\no:musl\nD:/bin/sh !cup so:libcrypto.so.3\nF:lib\nR:ld.so\n\nP:libcrypto3\nV:3.5.0-r0\nA:x86_64\no:openssl\np:so:libcrypto.so.3=3\nD:<>\n\n",
 	})} {
 		made, err := []image.Packing{image.Gzip, image.Zstd}[i].PutTar(t.Context(), s, bytes.NewReader(layer))
 		if err != nil {
@@ -172,6 +172,12 @@ func TestWhatAReleaseIsMadeOf(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, urls); diff != "" {
 		t.Error(diff)
+	}
+	for name, want := range map[string][]string{"base": {"tea without awk | mawk"}, "node": nil, "picture": {"musl without /bin/sh", "musl without so:libcrypto.so.3"}} {
+		at := slices.IndexFunc(doc.Artifacts, func(a sbom.Artifact) bool { return a.Name == name })
+		if diff := cmp.Diff(want, doc.Artifacts[at].Without); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
 	}
 	if got := doc.Artifacts[0].Distribution; got != "Debian GNU/Linux 13 (trixie)" {
 		t.Errorf("%q", got)

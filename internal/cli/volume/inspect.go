@@ -135,6 +135,9 @@ func printRoot(t *term.Term, r *nodeapi.Root) {
 	for _, url := range r.Packages {
 		t.Printf("    %s\n", url)
 	}
+	for _, cut := range r.Without {
+		t.Printf("    %s\n", cut)
+	}
 }
 
 // inputsText returns in in one line: "42 blobs, 81.5 MiB: source 1.2 MiB; go 40 entries, 80.3 MiB".
