@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"overland/internal/deb"
 )
@@ -18,6 +19,7 @@ var (
 	record   = flag.Int("record", 0, "ask the machine's apt about so many random sets, and write what it answers to testdata")
 	ask      = flag.Int("ask", 0, "the same, without writing it: answers are compared at once")
 	universe = flag.String("universe", "", "with -record: Packages files, divided by commas, as archives has them, of which testdata gets a part")
+	within   = flag.Duration("within", time.Hour, "with -record and -ask: how long apt is asked; what it has answered by then is compared")
 	seed     = flag.Uint64("seed", 1, "with -record: of the random sets")
 )
 
@@ -102,8 +104,8 @@ func recordAnswers(t *testing.T, n int, file string) {
 		}
 	}
 	random := rand.New(rand.NewPCG(*seed, 0))
-	var out strings.Builder
-	for range n {
+	sets := make([][]string, n)
+	for i := range sets {
 		var wishes []string
 		for range 1 + random.IntN(6) {
 			from := names
@@ -113,7 +115,15 @@ func recordAnswers(t *testing.T, n int, file string) {
 			wishes = append(wishes, from[random.IntN(len(from))])
 		}
 		slices.Sort(wishes)
-		wishes = slices.Compact(wishes)
+		sets[i] = slices.Compact(wishes)
+	}
+	var out strings.Builder
+	ends := time.Now().Add(*within)
+	for i, wishes := range sets {
+		if time.Now().After(ends) {
+			t.Logf("apt was asked for %v: %d of %d sets", *within, i, len(sets))
+			break
+		}
 		fmt.Fprintln(&out, line(wishes, root.install(t, wishes)))
 	}
 	if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
