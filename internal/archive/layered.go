@@ -148,6 +148,15 @@ func (l *Layered[T]) Set(name string, v T) error {
 	return nil
 }
 
+// Get returns what the layers so far leave of the file called name: ok is false when Set was not called for it, or it is gone.
+func (l *Layered[T]) Get(name string) (v T, ok bool) {
+	n := l.find(strings.TrimPrefix(path.Clean("/"+name), "/"))
+	if n == nil || n.value == nil {
+		return v, false
+	}
+	return *n.value, true
+}
+
 // All calls yield with each name and what was noted for it, in no order.
 func (l *Layered[T]) All(yield func(string, T) bool) { l.top.all("", yield) }
 

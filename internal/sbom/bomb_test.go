@@ -9,13 +9,15 @@ import (
 	"testing"
 
 	"overland/internal/archive"
+	"overland/internal/errs"
 	"overland/internal/sbom"
 )
 
-// member is one of a tar: a file of size bytes, of which text is the beginning, or a folder.
+// member is one of a tar: a file of size bytes, of which text is the beginning, or a hard link.
 type member struct {
 	name, text string
 	size       int64
+	link       string
 }
 
 // zeros is an endless file.
@@ -34,7 +36,11 @@ func written(t *testing.T, list func(yield func(member) bool)) io.Reader {
 		out := tar.NewWriter(w)
 		for m := range list {
 			m.size = max(m.size, int64(len(m.text)))
-			if out.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: m.name, Mode: 0o644, Size: m.size}) != nil {
+			h := &tar.Header{Typeflag: tar.TypeReg, Name: m.name, Mode: 0o644, Size: m.size}
+			if m.link != "" {
+				h.Typeflag, h.Linkname = tar.TypeLink, m.link
+			}
+			if out.WriteHeader(h) != nil {
 				break
 			}
 			if _, err := io.Copy(out, io.LimitReader(io.MultiReader(strings.NewReader(m.text), zeros{}), m.size)); err != nil {
@@ -51,7 +57,12 @@ func TestARootThatIsABomb(t *testing.T) {
 	const status = "var/lib/dpkg/status"
 	for name, list := range map[string]func(yield func(member) bool){
 		"large databases": func(yield func(member) bool) {
-			for i := 0; yield(member{fmt.Sprintf(status+".d/%d", i), "Package: a\nVersion: 1\n\n", 6 << 20}) && i < 30; i++ {
+			for i := 0; yield(member{name: fmt.Sprintf(status+".d/%d", i), text: "Package: a\nVersion: 1\n\n", size: 6 << 20}) && i < 30; i++ {
+			}
+		},
+		"links to a large database": func(yield func(member) bool) {
+			_ = yield(member{name: status + ".d/0", text: "Package: a\nVersion: 1\n\n", size: 6 << 20})
+			for i := 1; yield(member{name: fmt.Sprintf(status+".d/%d", i), link: status + ".d/0"}) && i < 30; i++ {
 			}
 		},
 		"many packages": func(yield func(member) bool) {
@@ -73,5 +84,18 @@ func TestAWhiteoutHidesNoPackage(t *testing.T) {
 	}))
 	if err != nil || len(a.Components) != 1 {
 		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+// A package is listed that a container has by a hard link, when what that is to has gone. What cannot be known is refused.
+func TestADatabaseThatIsAHardLink(t *testing.T) {
+	const at = "var/lib/dpkg/status.d/"
+	for link, want := range map[string]int{"./" + at + "tea": 1, "srv/tea": 0} {
+		a, err := sbom.Packages(t.Context(), written(t, func(yield func(member) bool) {
+			_ = yield(member{name: at + "tea", text: "Package: tea\nVersion: 1\n"}) && yield(member{name: at + "cup", link: link}) && yield(member{name: at + ".wh.tea"})
+		}))
+		if want == 0 && errs.KindOf(err) != errs.Invalid || want > 0 && (err != nil || len(a.Components) != want) {
+			t.Errorf("a link to %s: %+v, %v", link, a, err)
+		}
 	}
 }

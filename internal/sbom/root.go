@@ -46,6 +46,16 @@ type item struct {
 	program  []Component
 }
 
+// size returns how many bytes are remembered of it, about. A hard link to it counts as much: it is listed once more.
+func (i item) size() int64 {
+	size := int64(len(i.database))
+	for _, c := range i.program {
+		const fields = 256
+		size += fields + int64(len(c.Name)+len(c.Version)+len(c.Sum))
+	}
+	return size
+}
+
 // keep notes one, of size bytes, for the file called name.
 func (t *found) keep(name string, one item, size int64) error {
 	if t.held += size; t.held > heldMost {
@@ -81,8 +91,14 @@ func (t *found) layer(ctx context.Context, r io.Reader) error {
 }
 
 func (t *found) member(h *tar.Header, r io.Reader) (err error) {
+	linked, known := t.files.Get(h.Linkname) // of any layer, and before what this member takes away
 	name, put := t.files.Lay(h.Name, h.Typeflag == tar.TypeDir)
-	if !put || h.Typeflag != tar.TypeReg {
+	switch {
+	case put && h.Typeflag == tar.TypeLink && known:
+		return t.keep(name, linked, linked.size())
+	case put && h.Typeflag == tar.TypeLink && databaseOf(name):
+		return errs.Errorf(errs.Invalid, "/%s is a hard link to /%.200s, which is not a package database", name, h.Linkname)
+	case !put || h.Typeflag != tar.TypeReg:
 		return nil
 	}
 	switch {
@@ -111,12 +127,8 @@ func (t *found) member(h *tar.Header, r io.Reader) (err error) {
 		if err != nil {
 			return nil //nolint:nilerr // another program
 		}
-		one, size := item{program: modules(p)}, int64(0)
-		for _, c := range one.program {
-			const fields = 256
-			size += fields + int64(len(c.Name)+len(c.Version)+len(c.Sum))
-		}
-		return t.keep(name, one, size)
+		one := item{program: modules(p)}
+		return t.keep(name, one, one.size())
 	}
 	return err
 }
