@@ -200,10 +200,11 @@ func TestScripts(t *testing.T) {
 		},
 		"passwords": {passwd(), "shadowconfig on", "etc/group -rw-r--r-- 0:0 \"root:x:0:\\nmail:x:8:\\nshadow:x:42:\\n\"\netc/gshadow -rw-r----- 0:42 \"root:*::\\nmail:*::\\nshadow:*::\\n\"\n" +
 			"etc/passwd -rw-r--r-- 0:0 \"root:x:0:0::/root:/bin/sh\\nmail:x:8:8::/var/mail:/bin/sh\\n\"\netc/shadow -rw-r----- 0:42 \"root:*:20000:0:99999:7:::\\nmail:x:20000:0:99999:7:::\\n\"\n"},
-		"no service":            {newRoot().with("usr/bin/deb-systemd-helper", "x", 0o755), "deb-systemd-helper enable tea.service; invoke-rc.d tea start; update-rc.d tea defaults", ""},
-		"the root's own script": {newRoot().with("usr/sbin/brew", "#!/bin/sh\necho \"$1\" > /etc/a\nexit 3\n", 0o755), "brew green || echo $? >> /etc/a", "etc/a -rw-r--r-- 0:0 \"green\\n3\\n\"\n"},
-		"a trap":                {nil, "trap 'rm -f /tmp/x' EXIT; touch /tmp/x /etc/a", "etc/a -rw-r--r-- 0:0\n"},
-		"the date":              {nil, "date > /etc/a; uname -s >> /etc/a; uname -m >> /etc/a", "etc/a -rw-r--r-- 0:0 \"Fri Oct  4 00:00:00 UTC 2024\\nLinux\\nx86_64\\n\"\n"},
+		"no service":               {newRoot().with("usr/bin/deb-systemd-helper", "x", 0o755), "deb-systemd-helper enable tea.service; invoke-rc.d tea start; update-rc.d tea defaults", ""},
+		"the root's own script":    {newRoot().with("usr/sbin/brew", "#!/bin/sh\necho \"$1\" > /etc/a\nexit 3\n", 0o755), "brew green || echo $? >> /etc/a", "etc/a -rw-r--r-- 0:0 \"green\\n3\\n\"\n"},
+		"a failure in a condition": {nil, "set -e\nif (false; true); then touch /etc/a; fi\n(false; touch /etc/b) || :\n! (false; touch /etc/c) || :\n(false; touch /etc/d) | cat || :", "etc/a -rw-r--r-- 0:0\netc/b -rw-r--r-- 0:0\netc/c -rw-r--r-- 0:0\netc/d -rw-r--r-- 0:0\n"},
+		"a trap":                   {nil, "trap 'rm -f /tmp/x' EXIT; touch /tmp/x /etc/a", "etc/a -rw-r--r-- 0:0\n"},
+		"the date":                 {nil, "date > /etc/a; uname -s >> /etc/a; uname -m >> /etc/a", "etc/a -rw-r--r-- 0:0 \"Fri Oct  4 00:00:00 UTC 2024\\nLinux\\nx86_64\\n\"\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if test.in == nil {

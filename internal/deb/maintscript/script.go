@@ -51,6 +51,7 @@ func parse(name string, text []byte) (*script, error) {
 	}
 	watched(tree)
 	subshells(tree)
+	tested(tree)
 	return &script{tree, base == "bash"}, nil
 }
 
@@ -233,7 +234,7 @@ func (r *run) later(text string) (string, error) {
 	} else if err != nil {
 		return "", err
 	}
-	if grows, parts := watched(tree), subshells(tree); !grows && !parts {
+	if grows, parts, asked := watched(tree), subshells(tree), tested(tree); !grows && !parts && !asked {
 		return text, nil
 	}
 	var out strings.Builder
@@ -307,6 +308,41 @@ func subshells(tree *syntax.File) (changed bool) {
 			}
 			_, function := n.(*syntax.FuncDecl)
 			return !function
+		})
+	}
+	return changed
+}
+
+// tested makes "(A; B)" to "(set +e; A; B)" where a condition stands: what fails there ends nothing, and the interpreter forgets that
+// at the border of a subshell. It reports whether there was something to change.
+func tested(tree *syntax.File) (changed bool) {
+	var conditions []*syntax.Stmt
+	syntax.Walk(tree, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.IfClause:
+			conditions = append(conditions, n.Cond...)
+		case *syntax.WhileClause:
+			conditions = append(conditions, n.Cond...)
+		case *syntax.BinaryCmd:
+			if n.Op == syntax.AndStmt || n.Op == syntax.OrStmt {
+				conditions = append(conditions, n.X)
+			}
+		case *syntax.Stmt:
+			if n.Negated {
+				conditions = append(conditions, n)
+			}
+		}
+		return true
+	})
+	done := map[*syntax.Subshell]bool{}
+	for _, c := range conditions {
+		syntax.Walk(c, func(n syntax.Node) bool {
+			if sub, ok := n.(*syntax.Subshell); ok && !done[sub] {
+				done[sub], changed = true, true
+				sub.Stmts = append(statements("set +e"), sub.Stmts...)
+			}
+			_, other := n.(*syntax.CmdSubst) // a shell of its own, where -e holds
+			return !other
 		})
 	}
 	return changed
