@@ -26,6 +26,21 @@ func outstanding(c *net.TCPConn) (n int) {
 	return n
 }
 
+// limitUnsent sets how many bytes the kernel takes for c that it has not sent yet (tcp(7), TCP_NOTSENT_LOWAT), and returns how many
+// it was; 0 = not known, and nothing is set.
+func limitUnsent(c *net.TCPConn, n int) (before int) {
+	if n == 0 {
+		return 0
+	}
+	control(c, func(fd int) {
+		was, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT)
+		if err == nil && was != 0 && unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, n) == nil {
+			before = was
+		}
+	})
+	return before
+}
+
 func control(c *net.TCPConn, do func(fd int)) {
 	if raw, err := c.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) { do(int(fd)) })

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"overland/internal/admission"
 	"overland/internal/auth"
 	"overland/internal/errs"
 	"overland/internal/httpx"
@@ -58,6 +59,7 @@ func (c *call) getBlob(w http.ResponseWriter, r *http.Request, d registry.Digest
 	h.Set("Etag", `"`+string(d)+`"`)
 	h.Set("Cache-Control", forever)
 	httpx.OneRange(r.Header)
+	defer admission.ConnOf(r.Context()).Bulk()()
 	http.ServeContent(w, r, "", time.Time{}, b) // the blob itself, so that the kernel sends it
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -186,7 +187,7 @@ func (s *Store) copy(ctx context.Context, w io.Writer, r io.Reader) (int64, erro
 		if err := ctx.Err(); err != nil {
 			return total, err
 		}
-		n, err := r.Read(*buf)
+		n, err := fill(r, *buf)
 		if n > 0 {
 			m, werr := w.Write((*buf)[:n])
 			total += int64(m)
@@ -199,6 +200,21 @@ func (s *Store) copy(ctx context.Context, w io.Writer, r io.Reader) (int64, erro
 		}
 		if err != nil {
 			return total, err
+		}
+	}
+}
+
+// gather is how long copy goes on reading before it writes.
+const gather = 50 * time.Millisecond
+
+// fill reads from r until p is full, or for about as long as gather: what comes in small pieces is written and hashed in large
+// ones, and what comes slowly as it comes.
+func fill(r io.Reader, p []byte) (n int, err error) {
+	for began := time.Now(); ; {
+		var m int
+		m, err = r.Read(p[n:])
+		if n += m; n == len(p) || err != nil || time.Since(began) > gather {
+			return n, err
 		}
 	}
 }

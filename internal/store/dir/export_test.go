@@ -24,6 +24,9 @@ const (
 
 var _ io.ReaderFrom = (*upload)(nil)
 
+// Fill is what an upload and Put read through.
+var Fill = fill
+
 // Hashed returns how many bytes of u are hashed.
 func Hashed(u store.Upload) int64 { return u.(*upload).hashed }
 
