@@ -195,7 +195,7 @@ func (s *Store) copy(ctx context.Context, w io.Writer, r io.Reader) (int64, erro
 				return total, werr
 			}
 		}
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // an end that is wrapped is a failure of r
 			return total, nil
 		}
 		if err != nil {

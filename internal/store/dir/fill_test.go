@@ -1,6 +1,7 @@
 package dir_test
 
 import (
+	"errors"
 	"io"
 	"testing"
 	"testing/synctest"
@@ -32,7 +33,7 @@ func TestFastPiecesAreGathered(t *testing.T) {
 		if n, err := dir.Fill(&pieces{100, 0}, buf); n != len(buf) || err != nil {
 			t.Errorf("fast: %d bytes, %v, want %d", n, err, len(buf))
 		}
-		if n, err := dir.Fill(&pieces{10, 0}, buf); n != 10<<10 || err != io.EOF {
+		if n, err := dir.Fill(&pieces{10, 0}, buf); n != 10<<10 || !errors.Is(err, io.EOF) {
 			t.Errorf("fast, and short: %d bytes, %v, want %d and the end", n, err, 10<<10)
 		}
 		if n, err := dir.Fill(&pieces{100, 250 * time.Millisecond}, buf); n != 1<<10 || err != nil {
