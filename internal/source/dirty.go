@@ -164,9 +164,9 @@ func (r *Repo) stat(names []string) ([]entry, error) {
 		case err != nil:
 			return nil, err
 		case info.Mode().IsRegular() && info.Mode()&0o100 != 0:
-			list = append(list, entry{mode: "100755", path: name})
+			list = append(list, entry{mode: modeProgram, path: name})
 		case info.Mode().IsRegular():
-			list = append(list, entry{mode: "100644", path: name})
+			list = append(list, entry{mode: modeFile, path: name})
 		case info.Mode()&fs.ModeSymlink != 0:
 			links[name] = true
 			list = append(list, entry{mode: modeLink, path: name})

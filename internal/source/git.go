@@ -149,9 +149,15 @@ func (e *gitError) Unwrap() error { return e.err }
 
 // batch calls read with the output of git cat-file for the objects that names lists.
 func (r *Repo) batch(ctx context.Context, names io.Reader, read func(*bufio.Reader) error) error {
+	return r.answers(ctx, names, read, "--buffer")
+}
+
+// answers is batch with the options of git cat-file: without --buffer each object comes when it was
+// asked for.
+func (r *Repo) answers(ctx context.Context, names io.Reader, read func(*bufio.Reader) error, options ...string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	cmd := r.command(ctx, "cat-file", "--batch", "--buffer")
+	cmd := r.command(ctx, append([]string{"cat-file", "--batch"}, options...)...)
 	says := &fsx.Beginning{Most: maxSays}
 	cmd.Stdin, cmd.Stderr = names, says
 	out, err := cmd.StdoutPipe()

@@ -91,11 +91,11 @@ func (r *Repo) reached(ctx context.Context, c Commit) ([]packed, error) {
 	if c.Tag.Hash != "" {
 		list = append(list, packed{packTag, c.Tag.Hash})
 	}
-	files, err := r.list(ctx, c.Hash, "-t")
+	files, err := r.list(ctx, c.Tree, true)
 	if err != nil {
 		return nil, err
 	}
-	if files, err = r.pinned(ctx, files, "-t"); err != nil {
+	if files, err = r.pinned(ctx, files, true); err != nil {
 		return nil, err
 	}
 	for _, e := range files {
@@ -198,7 +198,11 @@ func (p *packer) object(o packed, br *bufio.Reader) error {
 		return errs.Errorf(errs.Invalid, "a %s where a %s belongs", kind, want)
 	}
 	p.write(packHeader(o.kind, size))
-	if err := p.stored(io.LimitReader(br, size), size); err != nil {
+	content := newNamed(o.hash, kind, size, br)
+	if err := p.stored(content, size); err != nil {
+		return err
+	}
+	if err := content.check(); err != nil {
 		return err
 	}
 	if _, err := br.Discard(1); err != nil { // the line end after each object

@@ -159,6 +159,10 @@ func parseCommit(b []byte) (Commit, error) {
 				return Commit{}, fmt.Errorf("commit time: %w", err)
 			}
 			c.Time = time.Unix(sec, 0).UTC()
+			const last = 9999 // that JSON, RFC 3339 and archives have a word for
+			if year := c.Time.Year(); year < 0 || year > last || sec < -1<<40 || sec > 1<<40 {
+				return Commit{}, fmt.Errorf("commit time: %d is not one of the years 0 to %d", sec, last)
+			}
 		}
 	}
 	if !isHex(c.Tree) {

@@ -26,7 +26,7 @@ func TestSubmodulesShareOneBound(t *testing.T) {
 	for most, fits := range map[int]bool{6: true, 5: false} { // two links, and two files of each
 		list := []entry{link, link}
 		list[0].path, list[1].path = "x", "y"
-		if _, err := r.expand(t.Context(), list, &bounds{maxModules, most}, nil); (err == nil) != fits || !fits && errs.KindOf(err) != errs.Invalid {
+		if _, err := r.expand(t.Context(), list, &bounds{maxModules, most}, false); (err == nil) != fits || !fits && errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%d: %v", most, err)
 		}
 	}

@@ -75,26 +75,29 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// has reports whether the commit hash is here.
-func (r *Repo) has(ctx context.Context, hash string) (bool, error) {
-	_, kind, _, err := r.object(ctx, hash, maxFile)
-	var said *gitError
-	if errors.Is(err, errMissing) || errors.As(err, &said) && strings.Contains(said.says, "promisor remote") { // a partial clone would fetch it
-		return false, nil
+// treeOf returns the hash of the tree of the commit hash; "" when that is not here.
+func (r *Repo) treeOf(ctx context.Context, hash string) (string, error) {
+	_, kind, body, err := r.object(ctx, hash, maxFile)
+	switch said := (*gitError)(nil); {
+	case errors.Is(err, errMissing), errors.As(err, &said) && strings.Contains(said.says, "promisor remote"): // a partial clone would fetch it
+		return "", nil
+	case err != nil || kind != "commit":
+		return "", err
 	}
-	return kind == "commit", err
+	c, err := parseCommit(body)
+	return c.Tree, err
 }
 
 // pinned returns list with each submodule followed by what its commit holds, where that is here,
-// and so on with the submodules of that one. With "-t" in also, folders are listed too.
-func (r *Repo) pinned(ctx context.Context, list []entry, also ...string) ([]entry, error) {
-	return r.expand(ctx, list, &bounds{maxModules, maxEntries}, also)
+// and so on with the submodules of that one.
+func (r *Repo) pinned(ctx context.Context, list []entry, folders bool) ([]entry, error) {
+	return r.expand(ctx, list, &bounds{maxModules, maxEntries}, folders)
 }
 
 // bounds is how many submodules, and entries in all, a commit may still have.
 type bounds struct{ modules, entries int }
 
-func (r *Repo) expand(ctx context.Context, list []entry, left *bounds, also []string) ([]entry, error) {
+func (r *Repo) expand(ctx context.Context, list []entry, left *bounds, folders bool) ([]entry, error) {
 	tooMany := errs.Errorf(errs.Invalid, "more than %d submodules, or %d files", maxModules, maxEntries)
 	if left.entries -= len(list); left.entries < 0 {
 		return nil, tooMany
@@ -108,18 +111,18 @@ func (r *Repo) expand(ctx context.Context, list []entry, left *bounds, also []st
 		if left.modules--; left.modules < 0 {
 			return nil, tooMany
 		}
-		here, err := r.has(ctx, e.hash)
+		tree, err := r.treeOf(ctx, e.hash)
 		if err != nil {
 			return nil, err
 		}
-		if !here {
+		if tree == "" {
 			continue
 		}
-		in, err := r.list(ctx, e.hash, also...)
+		in, err := r.list(ctx, tree, folders)
 		if err != nil {
 			return nil, err
 		}
-		if in, err = r.expand(ctx, in, left, also); err != nil {
+		if in, err = r.expand(ctx, in, left, folders); err != nil {
 			return nil, err
 		}
 		all[len(all)-1].here = true
@@ -129,14 +132,4 @@ func (r *Repo) expand(ctx context.Context, list []entry, left *bounds, also []st
 		}
 	}
 	return all, nil
-}
-
-// treeOf returns the hash of the tree of the commit hash.
-func (r *Repo) treeOf(ctx context.Context, hash string) (string, error) {
-	_, _, body, err := r.object(ctx, hash, maxFile)
-	if err != nil {
-		return "", err
-	}
-	c, err := parseCommit(body)
-	return c.Tree, err
 }

@@ -28,6 +28,7 @@ const (
 	maxLink  = 4 << 10
 	lfsStart = "version https://git-lfs.github.com/spec/"
 	maxLFS   = 1 << 10 // an LFS pointer is smaller than this
+	maxDepth = 200     // folders in one another: writing a file takes as many steps
 )
 
 var errMissing = errors.New("git has no such object")
@@ -46,33 +47,57 @@ func (r *Repo) ReadFileUpTo(ctx context.Context, c Commit, name string, limit in
 	if c.Working() {
 		return r.readWorking(name, limit)
 	}
-	_, kind, b, err := r.object(ctx, c.Hash+":"+name, limit)
-	switch {
-	case errors.Is(err, errMissing), err == nil && kind != "blob":
-		return nil, &fs.PathError{Op: "read", Path: name, Err: fs.ErrNotExist}
-	case err != nil:
-		return nil, fmt.Errorf("read %s of %s: %w", name, c.Version, err)
-	}
-	return b, nil
+	b, _, err := r.file(ctx, c, name, limit)
+	return b, err
 }
 
 // ReadRegular is ReadFileUpTo for what must be a file as it stands: a link or a Git LFS pointer is
 // errs.Invalid.
-func (r *Repo) ReadRegular(ctx context.Context, c Commit, name string, limit int64) ([]byte, error) {
-	if !c.Working() && inside(name) {
-		out, err := r.output(ctx, maxLink, nil, "ls-tree", "-z", "--full-tree", c.Hash, "--", ":(literal,top)"+name)
-		if err != nil {
-			return nil, fmt.Errorf("read %s of %s: %w", name, c.Version, err)
-		}
-		if strings.HasPrefix(string(out), modeLink+" ") {
+func (r *Repo) ReadRegular(ctx context.Context, c Commit, name string, limit int64) (b []byte, err error) {
+	if c.Working() || !inside(name) {
+		b, err = r.ReadFileUpTo(ctx, c, name, limit)
+	} else {
+		var e entry
+		if b, e, err = r.file(ctx, c, name, limit); err == nil && e.mode == modeLink {
 			return nil, errs.Hint(errs.Errorf(errs.Invalid, "%s is a symbolic link", name), "name the file that it leads to")
 		}
 	}
-	b, err := r.ReadFileUpTo(ctx, c, name, limit)
 	if err == nil && len(b) < maxLFS && bytes.HasPrefix(b, []byte(lfsStart)) {
 		return nil, Left{name, LFSPointer}.Err()
 	}
 	return b, err
+}
+
+// file returns what a commit has under name, which must be a file or a link.
+func (r *Repo) file(ctx context.Context, c Commit, name string, limit int64) (b []byte, e entry, err error) {
+	missing := &fs.PathError{Op: "read", Path: name, Err: fs.ErrNotExist}
+	err = r.objects(ctx, func(get getter) error {
+		hash, parts := c.Tree, strings.Split(name, "/")
+		for at, part := range parts {
+			tree, err := get(hash, "tree", maxFile)
+			if err != nil {
+				return err
+			}
+			list, err := parseTree(tree, len(hash)/2)
+			if err != nil {
+				return err
+			}
+			i := slices.IndexFunc(list, func(e entry) bool { return e.path == part })
+			if i < 0 || (list[i].mode == modeTree) == (at == len(parts)-1) || list[i].mode == modeSubmodule {
+				return missing
+			}
+			e, hash = list[i], list[i].hash
+		}
+		b, err = get(hash, "blob", limit)
+		return err
+	})
+	switch {
+	case errors.Is(err, errMissing):
+		return nil, e, incomplete(errs.Errorf(errs.Invalid, "read %s of %s: its content is not in this clone", name, c.Version))
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		err = fmt.Errorf("read %s of %s: %w", name, c.Version, err)
+	}
+	return b, e, err
 }
 
 // object returns one git object of at most limit bytes, or errMissing.
@@ -93,7 +118,9 @@ func (r *Repo) object(ctx context.Context, name string, limit int64) (hash, kind
 		return "", "", nil, errs.Errorf(errs.Invalid, "longer than %d bytes", limit)
 	}
 	b = make([]byte, size)
-	_, err = io.ReadFull(br, b)
+	if _, err = io.ReadFull(br, b); err == nil {
+		err = isNamed(hash, kind, b)
+	}
 	return hash, kind, b, err
 }
 
@@ -112,6 +139,8 @@ func batchHeader(br *bufio.Reader) (hash, kind string, size int64, err error) {
 }
 
 const (
+	modeFile      = "100644"
+	modeProgram   = "100755"
 	modeTree      = "040000"
 	modeLink      = "120000"
 	modeSubmodule = "160000"
@@ -151,7 +180,7 @@ func (r *Repo) Checkout(ctx context.Context, c Commit, dir string) ([]Left, erro
 }
 
 func (r *Repo) copyCommit(ctx context.Context, c Commit, t *target) error {
-	list, err := r.list(ctx, c.Hash)
+	list, err := r.list(ctx, c.Tree, false)
 	if err != nil {
 		return err
 	}
@@ -161,7 +190,7 @@ func (r *Repo) copyCommit(ctx context.Context, c Commit, t *target) error {
 // copyObjects writes the files of list, with those of submodules that are here.
 func (r *Repo) copyObjects(ctx context.Context, list []entry, t *target) error {
 	r = r.whole()
-	list, err := r.pinned(ctx, list)
+	list, err := r.pinned(ctx, list, false)
 	if err != nil {
 		return err
 	}
@@ -206,27 +235,6 @@ func (r *Repo) fits(ctx context.Context, names string, room int64) error {
 		}
 	}
 	return nil
-}
-
-// list returns the files of a commit, in git's order; with "-t" its folders too, but for the top.
-func (r *Repo) list(ctx context.Context, hash string, also ...string) ([]entry, error) {
-	out, err := r.output(ctx, maxList, nil, slices.Concat([]string{"ls-tree", "-r", "-z", "--full-tree"}, also, []string{hash})...)
-	if err != nil {
-		return nil, err
-	}
-	var list []entry
-	for line := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
-		if line == "" {
-			continue // a commit without files
-		}
-		meta, name, ok := strings.Cut(line, "\t")
-		f := strings.Fields(meta)
-		if !ok || len(f) != 3 {
-			return nil, fmt.Errorf("git ls-tree printed %q", line)
-		}
-		list = append(list, entry{mode: f[0], hash: f[2], path: name})
-	}
-	return list, nil
 }
 
 func incomplete(err error) error {
@@ -275,8 +283,12 @@ func (t *target) writeAll(list []entry, br *bufio.Reader) error {
 		if kind != "blob" {
 			return errs.Errorf(errs.Invalid, "%s: a %s where a file belongs", e.path, kind)
 		}
-		if err := t.write(e, io.LimitReader(br, size), size); err != nil {
+		content := newNamed(e.hash, kind, size, br)
+		if err := t.write(e, content, size); err != nil {
 			return err
+		}
+		if err := content.check(); err != nil {
+			return fmt.Errorf("%s: %w", e.path, err)
 		}
 		if _, err := br.Discard(1); err != nil { // the line end after each object
 			return err
@@ -311,7 +323,7 @@ func (t *target) write(e entry, r io.Reader, size int64) error {
 		r = bytes.NewReader(b)
 	}
 	mode := fs.FileMode(0o644)
-	if e.mode == "100755" {
+	if e.mode == modeProgram {
 		mode = 0o755
 	}
 	f, err := t.root.OpenFile(filepath.FromSlash(e.path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)

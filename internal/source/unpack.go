@@ -104,9 +104,19 @@ func placeTag(ctx context.Context, dir string, text []byte) error {
 // holds refuses a commit whose files would have more than room bytes together: a few objects, each
 // named again and again, are files without end.
 func (r *Repo) holds(ctx context.Context, hash string, room int64) error {
-	list, err := r.list(ctx, hash)
+	tree, err := r.treeOf(ctx, hash)
+	if err == nil && tree == "" {
+		err = errs.Errorf(errs.Untrusted, "commit %s is not there", hash)
+	}
+	if err != nil {
+		return notWhole(err)
+	}
+	list, err := r.list(ctx, tree, false)
 	if errors.Is(err, errTooMuch) {
 		return errs.Errorf(errs.Invalid, "its list of files is longer than %d bytes", maxList)
+	}
+	if err != nil && errs.KindOf(err) == errs.Invalid {
+		return err
 	}
 	if err != nil {
 		return notWhole(err)
