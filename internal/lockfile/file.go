@@ -57,6 +57,15 @@ func create(path string) (*fsx.Pending, error) {
 	const mode = 0o644
 	at := path
 	if to, err := filepath.EvalSymlinks(path); err == nil {
+		folder, err := filepath.EvalSymlinks(filepath.Dir(path))
+		if err != nil {
+			return nil, err
+		}
+		// A checkout is somebody else's, and so is where its links lead: to the lock of another project, perhaps.
+		if rel, err := filepath.Rel(folder, to); err != nil || !filepath.IsLocal(rel) {
+			return nil, errs.Hint(errs.Errorf(errs.Invalid, "write %s: it is a link that leads out of its folder, to %s", path, to),
+				"when that is the lock that you mean: --lock %s", to)
+		}
 		at = to // a link stays one
 	}
 	f, err := (fsx.FS{}).Create(at, mode)

@@ -63,6 +63,28 @@ func TestALinkStaysOne(t *testing.T) {
 	}
 }
 
+// A checkout whose overland.lock is a link to the lock of another project does not add to that.
+func TestALinkOutOfTheCheckoutIsNotWritten(t *testing.T) {
+	dir := t.TempDir()
+	other, link := filepath.Join(dir, "other", lockfile.Name), filepath.Join(dir, "checkout", lockfile.Name)
+	if err := errors.Join(os.Mkdir(filepath.Dir(other), 0o700), os.Mkdir(filepath.Dir(link), 0o700), lockfile.New(nil).Save(other), os.Symlink("../other/"+lockfile.Name, link)); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := lockfile.New([]lockfile.Entry{{Protocol: "go", Key: "k", Status: 404}})
+	for what, err := range map[string]error{"save": mine.Save(link), "writable": lockfile.Writable(link)} {
+		if errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if after, err := os.ReadFile(other); err != nil || string(after) != string(before) {
+		t.Errorf("written: %q, %v", after, err)
+	}
+}
+
 // Only bytes that never change and have a proof of their own need not be fetched again.
 func TestLasting(t *testing.T) {
 	proof := lockfile.Proof{Kind: "go.sum", Value: "h1:"}

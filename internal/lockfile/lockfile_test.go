@@ -165,3 +165,21 @@ func TestS20ALockWithASecretIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// What a reviewer reads in a line is what is taken from it.
+func TestALineMeansOneThing(t *testing.T) {
+	blob := `"blob":"` + string(digest.Of([]byte("x"))) + `","size":1`
+	for text, fine := range map[string]bool{
+		`{"protocol":"url","key":"https://a.example/",` + blob + `}`:                                         true,
+		` { "key" : "a\"key\":", "protocol":"url", "proof": {"value":"key","kind":"sha256"}, ` + blob + ` }`: true,
+		`{"protocol":"url","key":"https://a.example/","key":"http://127.0.0.1/",` + blob + `}`:               false,
+		`{"protocol":"url","key":"https://a.example/","Key":"http://127.0.0.1/",` + blob + `}`:               false,
+		`{"protocol":"url","\u006bey":"https://a.example/",` + blob + `}`:                                    false,
+		`{"protocol":"url","key":"https://a.example/","\u017fize":2,` + blob + `}`:                           false,
+		`{"protocol":"url","key":"a","proof":{"kind":"a","value":"b","kind":"c"},` + blob + `}`:              false,
+	} {
+		if _, err := lockfile.Parse(strings.NewReader("overland.lock 1\n"+text+"\n"), 0); (err == nil) != fine {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

@@ -95,6 +95,9 @@ func parseLine(b []byte) (Entry, error) {
 	if d.InputOffset() != int64(len(b)) {
 		return Entry{}, fmt.Errorf("text after the entry")
 	}
+	if err := checkNames(b); err != nil {
+		return Entry{}, err
+	}
 	e := Entry{
 		Protocol: w.Protocol, Key: w.Key, Asked: w.Asked, Status: cmp.Or(w.Status, http.StatusOK), Blob: w.Blob, Size: w.Size,
 		MediaType: w.Media, Header: w.Header, Mutable: w.Mutable,
@@ -103,6 +106,37 @@ func parseLine(b []byte) (Entry, error) {
 		e.Proof = *w.Proof
 	}
 	return e, e.check()
+}
+
+// checkNames refuses the JSON object b in which a name stands twice, or in other letters: encoding/json takes
+// the last of "key", "Key" and "key", and people who review a lock read the first.
+func checkNames(b []byte) error {
+	var seen []string
+	for i := 0; i < len(b); i++ {
+		if b[i] != '"' {
+			continue
+		}
+		from := i + 1
+		for i++; b[i] != '"'; i++ {
+			if b[i] == '\\' {
+				i++
+			}
+		}
+		if rest := bytes.TrimLeft(b[i+1:], " \t\r\n"); !bytes.HasPrefix(rest, []byte(":")) {
+			continue // a value
+		}
+		name := string(b[from:i])
+		known := false
+		switch name {
+		case "protocol", "key", "asked", "status", "blob", "size", "media", "header", "mutable", "proof", "kind", "value":
+			known = true
+		}
+		if !known || slices.Contains(seen, name) {
+			return fmt.Errorf("the name %q is not a lock's, or stands there twice", name)
+		}
+		seen = append(seen, name)
+	}
+	return nil
 }
 
 // Write writes l: the same text for the same entries.
