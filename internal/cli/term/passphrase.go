@@ -2,7 +2,6 @@ package term
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -129,8 +128,12 @@ func (t *Term) given() ([]byte, error) {
 // RootKeysDir returns the absolute path of the folder of root keys: --root-keys or $OVERLAND_ROOT_KEYS;
 // "" for the one in the site directory.
 func (t *Term) RootKeysDir() (string, error) {
-	if d := cmp.Or(t.RootKeys, t.Getenv("OVERLAND_ROOT_KEYS")); d != "" {
-		return filepath.Abs(d)
+	if t.RootKeys != "" {
+		return filepath.Abs(t.RootKeys)
 	}
-	return "", nil
+	d := t.Getenv("OVERLAND_ROOT_KEYS")
+	if d == "" {
+		return "", nil
+	}
+	return d, absolute("OVERLAND_ROOT_KEYS", d)
 }

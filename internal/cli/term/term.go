@@ -165,7 +165,7 @@ func (t *Term) SiteDir() (string, error) {
 		return filepath.Abs(t.Home)
 	}
 	if d := t.Getenv("OVERLAND_HOME"); d != "" {
-		return filepath.Abs(d)
+		return d, absolute("OVERLAND_HOME", d)
 	}
 	if d := t.Getenv("XDG_DATA_HOME"); filepath.IsAbs(d) {
 		return filepath.Join(d, "overland"), nil
@@ -174,7 +174,16 @@ func (t *Term) SiteDir() (string, error) {
 	if home == "" {
 		return "", errs.Hint(errs.Errorf(errs.Invalid, "no site directory"), "give --home DIR or set OVERLAND_HOME")
 	}
-	return filepath.Join(home, ".local", "share", "overland"), nil
+	return filepath.Join(home, ".local", "share", "overland"), absolute("HOME", home)
+}
+
+// absolute refuses a path that the variable name has, unless it is the same in each folder: the one that a
+// person stands in may be somebody else's checkout, with keys and signed metadata of its own.
+func absolute(name, path string) error {
+	if filepath.IsAbs(path) {
+		return nil
+	}
+	return errs.Hint(errs.Errorf(errs.Invalid, "%s is %q, which is another folder wherever you stand", name, path), "write all of it, from / on: %s=$PWD/%s", name, path)
 }
 
 // When returns t for people, in UTC; "-" for none.

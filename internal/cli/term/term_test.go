@@ -30,6 +30,20 @@ func TestSiteDir(t *testing.T) {
 	}
 }
 
+// A folder that is another one in each checkout is not where keys and signed metadata are.
+func TestASiteDirectoryIsTheSameEverywhere(t *testing.T) {
+	for _, name := range []string{"OVERLAND_HOME", "HOME", "OVERLAND_ROOT_KEYS"} {
+		tm := &term.Term{Getenv: func(n string) string { return map[string]string{name: "site"}[n] }}
+		_, err := tm.SiteDir()
+		if name == "OVERLAND_ROOT_KEYS" {
+			_, err = tm.RootKeysDir()
+		}
+		if errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // Without a person a question is an error, with a hint, and nothing is printed.
 func TestNobodyToAsk(t *testing.T) {
 	var out strings.Builder
