@@ -319,10 +319,11 @@ func (s *State) ready(waiting map[string]*trust.TargetsMetadata) map[string]*tru
 }
 
 // sameChange reports whether the staged change a says what b says, and is valid for no longer than
-// this machine would have signed it for then: the signatures of both are over a.
+// this machine would have signed it for then, and for half as long from now on at least: the signatures
+// of both are over a, and one that ends tomorrow takes from all nodes tomorrow what it says.
 func (t *tx) sameChange(a, b *trust.TargetsMetadata) bool {
 	at, err := trust.SignedAt(a.Signed.UnrecognizedFields)
-	if err != nil || at.After(t.now.Add(time.Hour)) || a.Signed.Expires.Sub(at) > t.r.o.Expiry.Targets {
+	if err != nil || at.After(t.now.Add(time.Hour)) || a.Signed.Expires.Sub(at) > t.r.o.Expiry.Targets || a.Signed.Expires.Sub(t.now) < t.r.o.Expiry.Targets/2 {
 		return false
 	}
 	return a.Signed.Version == b.Signed.Version && sameJSON(a.Signed.Targets, b.Signed.Targets) &&

@@ -40,13 +40,14 @@ func (s *site) staged(ann *site, change func(*trust.TargetsMetadata)) {
 }
 
 // What a signer staged is another change than the same one made here when it is signed for a later day, or
-// valid for longer: neither gets ben's signature with the words that ben has said.
+// valid for longer, or for a much shorter time: neither gets ben's signature with the words that ben has said.
 func TestAnotherLifetimeIsAnotherChange(t *testing.T) {
 	for name, change := range map[string]func(*trust.TargetsMetadata){
 		"signed tomorrow": func(m *trust.TargetsMetadata) {
 			m.Signed.UnrecognizedFields = stamp(m.Signed.UnrecognizedFields, day0.Add(2*time.Hour))
 		},
 		"valid for longer": func(m *trust.TargetsMetadata) { m.Signed.Expires = day0.Add(399 * day) },
+		"valid for a day":  func(m *trust.TargetsMetadata) { m.Signed.Expires = day0.Add(day) },
 	} {
 		s := twoSigners(t)
 		ann, ben := s.machine("ann"), s.machine("ben", "online")
