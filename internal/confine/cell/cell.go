@@ -65,7 +65,7 @@ type Options struct {
 	Tmp  string   // what it sees as /tmp, one of Own; "" = a folder in memory
 
 	Stdin          io.Reader // nil = empty
-	Stdout, Stderr io.Writer // nil = thrown away
+	Stdout, Stderr io.Writer // nil = thrown away; a terminal or a pipe is handed over, other files are copied to
 
 	Limits confine.Limits
 	Grace  time.Duration // how long it may take to end when the context ends; 0 = it is killed
@@ -114,9 +114,10 @@ func Spec(o Options) (confine.Spec, error) {
 	if err != nil {
 		return confine.Spec{}, err
 	}
+	stdout, stderr := o.outputs()
 	s := confine.Spec{
 		Path: o.Command[0], Args: o.Command, Dir: o.Dir,
-		Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr,
+		Stdin: o.Stdin, Stdout: stdout, Stderr: stderr,
 		Mounts: mounts, User: user, NoSetID: true, Limits: o.Limits, Grace: o.Grace,
 	}
 	if o.Listen == nil {
@@ -129,6 +130,32 @@ func Spec(o Options) (confine.Spec, error) {
 		return merge(environ, o.Environ, more), errors.Join(err, o.give(user))
 	}
 	return s, nil
+}
+
+// outputs returns what is written to in the place of o.Stdout and o.Stderr: for a file or a disk of the caller's
+// the command gets a pipe, one for both when they are the same. Who has a file may open it again, by
+// /proc/self/fd: to read it, and to change what others wrote there before.
+func (o *Options) outputs() (stdout, stderr io.Writer) {
+	stored := func(w io.Writer) (*os.File, fs.FileInfo) {
+		if f, ok := w.(*os.File); ok && f != nil {
+			if info, err := f.Stat(); err == nil && (info.Mode().IsRegular() || info.Mode()&(fs.ModeDevice|fs.ModeCharDevice) == fs.ModeDevice) {
+				return f, info
+			}
+		}
+		return nil, nil
+	}
+	stdout, stderr = o.Stdout, o.Stderr
+	out, outInfo := stored(stdout)
+	if out != nil {
+		stdout = &struct{ io.Writer }{out}
+	}
+	if e, info := stored(stderr); e != nil {
+		stderr = &struct{ io.Writer }{e}
+		if out != nil && os.SameFile(info, outInfo) {
+			stderr = stdout // what comes first stands first
+		}
+	}
+	return stdout, stderr
 }
 
 // merge returns the variables of lists; of one that is set twice the last value.

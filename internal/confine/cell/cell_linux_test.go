@@ -2,6 +2,7 @@ package cell_test
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -72,6 +73,55 @@ func TestS4LinksInTheTemporaryFolder(t *testing.T) {
 	}
 	if b, err := os.ReadFile(made); string(b) != "text" {
 		t.Errorf("what lay there is %q now, %v", b, err)
+	}
+}
+
+// A file into which the caller has the output of a command is not the command's: who has it may open it
+// again, and read or cut what others wrote there. What is no file is handed over as it is.
+func TestTheCallersFileIsNotHandedOver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	const mode = 0o600
+	open := func() *os.File {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, mode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	out, other := open(), open()
+	for what, o := range map[string]cell.Options{
+		"one file":  {Stdout: out, Stderr: other},
+		"an output": {Stdout: out, Stderr: w},
+		"an error":  {Stdout: w, Stderr: out},
+		"a pipe":    {Stdout: w, Stderr: w},
+		"nothing":   {},
+	} {
+		o.Command = []string{"/bin/true"}
+		s, err := cell.Spec(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, pair := range [][2]io.Writer{{o.Stdout, s.Stdout}, {o.Stderr, s.Stderr}} {
+			f, handed := pair[1].(*os.File)
+			if file := pair[0] == out || pair[0] == other; file == handed && pair[0] != nil || handed && f != w {
+				t.Errorf("%s: %T for %v", what, pair[1], pair[0])
+			}
+		}
+		if what == "one file" {
+			if _, err := io.WriteString(s.Stderr, "text"); err != nil || s.Stdout != s.Stderr {
+				t.Errorf("two pipes for one file, or %v", err)
+			}
+		}
+	}
+	if b, err := os.ReadFile(path); string(b) != "text" {
+		t.Errorf("wrote %q, %v", b, err)
 	}
 }
 
