@@ -41,6 +41,7 @@ var (
 	EnsureTrust = (*Operator).ensureTrust
 	Files       = (*Source).files
 	AddFiles    = (*Operator).addFiles
+	Unlike      = unlike
 )
 
 // Only is only.

@@ -39,9 +39,10 @@ type Opened struct {
 	*release.Release
 	Lock *lockfile.Lock
 
-	in *release.Inputs
-	v  *volume.Volume // or
-	d  *storedir.Store
+	in     *release.Inputs
+	v      *volume.Volume // or
+	d      *storedir.Store
+	unlike []string
 }
 
 // Holder returns what holds o, for people.
@@ -165,6 +166,9 @@ func (o *Opened) Unpack(ctx context.Context, dir string) error {
 	}
 	c, err := repo.Resolve(ctx, "")
 	if err != nil {
+		return err
+	}
+	if o.unlike, err = unlike(ctx, o.Release, repo, c); err != nil {
 		return err
 	}
 	version, _, _ := strings.Cut(o.Version, lacking)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"overland/internal/appfile"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/operator"
@@ -20,11 +21,19 @@ import (
 // newCommit returns a repository of one commit that holds text.
 func newCommit(t *testing.T, text string) (*source.Repo, source.Commit) {
 	t.Helper()
+	return newCommitOf(t, map[string]string{"text": text})
+}
+
+// newCommitOf returns a repository of one commit that holds files.
+func newCommitOf(t *testing.T, files map[string]string) (*source.Repo, source.Commit) {
+	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "text"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	for _, args := range []string{"init -q", "add text", "-c user.name=t -c user.email=t@example.org commit -q -m one"} {
+	for _, args := range []string{"init -q", "add -A", "-c user.name=t -c user.email=t@example.org commit -q -m one"} {
 		if out, err := exec.CommandContext(t.Context(), "git", append([]string{"-C", dir}, strings.Fields(args)...)...).CombinedOutput(); err != nil {
 			t.Fatalf("git %s: %v\n%s", args, err, out)
 		}
@@ -154,6 +163,62 @@ func TestOpenVolumeThatChanges(t *testing.T) {
 	}
 	if _, err := o.Open(t.Context(), d); errs.KindOf(err) != errs.Untrusted {
 		t.Errorf("a changed blob: %v", err)
+	}
+}
+
+// Bytes of programs are not all that a release says: with which rights they run, and with which arguments, is no
+// part of them. So a release that says more than its commit is not the same.
+func TestAReleaseSaysWhatItsCommitSays(t *testing.T) {
+	const spec = "overland: 1\nname: wallet\nartifacts: {wallet: {go: ./cmd}}\nservices: {wallet: {artifact: wallet, args: [-x], files: {conf: text}}}\ncommands: {wallet: wallet}\n"
+	repo, c := newCommitOf(t, map[string]string{"text": "hello", "overland.yaml": spec})
+	honest := appfile.Service{Artifact: "wallet", Runtime: "process", Args: []string{"-x"}, Files: map[string]string{"conf": "text"}}
+	as := func(change func(s *appfile.Service)) map[string]appfile.Service {
+		s := honest
+		change(&s)
+		return map[string]appfile.Service{"wallet": s}
+	}
+	for name, test := range map[string]struct {
+		change func(r *release.Release)
+		want   string
+	}{
+		"as it is":          {func(*release.Release) {}, ""},
+		"root":              {func(r *release.Release) { r.Services = as(func(s *appfile.Service) { s.User = "root" }) }, "service wallet"},
+		"no isolation":      {func(r *release.Release) { r.Services = as(func(s *appfile.Service) { s.Isolation = "none" }) }, "service wallet"},
+		"another argument":  {func(r *release.Release) { r.Services = as(func(s *appfile.Service) { s.Args = []string{"-y"} }) }, "service wallet"},
+		"a service more":    {func(r *release.Release) { r.Services["more"] = appfile.Service{Artifact: "wallet"} }, "service more"},
+		"none":              {func(r *release.Release) { r.Services = nil }, "service wallet"},
+		"another command":   {func(r *release.Release) { r.Commands = map[string]string{"ls": "wallet"} }, "command ls"},
+		"another yaml":      {func(r *release.Release) { r.Spec = digest.Of(nil) }, "another overland.yaml"},
+		"another time":      {func(r *release.Release) { r.CommitTime = noon }, "of 2"},
+		"another file name": {func(r *release.Release) { r.Artifacts[0].File = "sudo" }, "sudo"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one := release.Blob{Digest: digest.Of([]byte("one")), Size: 3}
+			r := release.Release{
+				App: "wallet", Version: c.Version, Commit: c.Hash, CommitTime: c.Time, Spec: digest.Of([]byte(spec)),
+				Services: as(func(*appfile.Service) {}), Commands: map[string]string{"wallet": "wallet"},
+				Artifacts: []release.Artifact{{Name: "conf", Platform: "linux/amd64", File: "text", Kind: release.KindFile, Blob: one}},
+			}
+			test.change(&r)
+			list, err := operator.Unlike(t.Context(), &r, repo, c)
+			if got := strings.Join(list, "; "); err != nil || (got == "") != (test.want == "") || !strings.Contains(got, test.want) {
+				t.Errorf("says %q, %v", got, err)
+			}
+		})
+	}
+	p := begin(t)
+	lies := release.Release{App: "wallet", Version: c.Version, Commit: c.Hash, Services: as(func(s *appfile.Service) { s.User = "root" })}
+	lies.Artifacts = []release.Artifact{{Name: "conf", Platform: "linux/amd64", File: "text", Kind: release.KindFile, Blob: release.Blob{Digest: digest.Of([]byte("one")), Size: 3}}}
+	o, err := p.OpenRelease(t.Context(), publishBuilt(t, p, lies, pack(t, repo, c), "one"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	if err := o.Unpack(t.Context(), filepath.Join(t.TempDir(), "source")); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(o.Unlike(), "; "); !strings.Contains(got, "service wallet") {
+		t.Errorf("says %q", got)
 	}
 }
 

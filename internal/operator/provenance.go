@@ -100,7 +100,7 @@ func (p *Operator) signedProvenance(ctx context.Context, now *repository.State, 
 	keys := now.SignerKeys(release.Role(ref.App))
 	out := make([]Provenance, 0, len(want))
 	for _, w := range want {
-		one, err := w.verified(made, keys, ref)
+		one, err := w.verified(made, keys, r)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", w.label(), err)
 		}
@@ -116,8 +116,8 @@ func (w wanted) label() string {
 	return fmt.Sprintf("%s for %s", w.name, w.platform)
 }
 
-// verified returns the one of made that is about w and was signed by one of keys.
-func (w wanted) verified(made []provenance.Made, keys []trust.PublicKey, ref release.Ref) (Provenance, error) {
+// verified returns the one of made that is about w, an artifact of r, and was signed by one of keys.
+func (w wanted) verified(made []provenance.Made, keys []trust.PublicKey, r *release.Release) (Provenance, error) {
 	for _, m := range made {
 		if m.Artifact != w.name || m.Platform != w.platform {
 			continue
@@ -126,8 +126,7 @@ func (w wanted) verified(made []provenance.Made, keys []trust.PublicKey, ref rel
 		if err != nil {
 			return Provenance{}, err
 		}
-		said := s.Predicate.BuildDefinition.ExternalParameters
-		if !s.Covers(w.digest) || m.Subject.Digest != w.subject.Digest || said.Application != ref.App || said.Version != ref.Version {
+		if !s.Covers(w.digest) || m.Subject.Digest != w.subject.Digest || !s.IsOf(r, w.name, string(w.platform), w.isolation) {
 			return Provenance{}, errs.Errorf(errs.Untrusted, "its provenance is about something else")
 		}
 		return Provenance{Made: m, Digest: w.digest, Statement: s, Key: key}, nil

@@ -15,6 +15,7 @@ import (
 	"overland/internal/nodeapi"
 	"overland/internal/operator"
 	"overland/internal/platform"
+	"overland/internal/provenance"
 	"overland/internal/release"
 	"overland/internal/trust/repository"
 	"overland/internal/volume"
@@ -70,6 +71,31 @@ func TestProvenanceWithoutTheKey(t *testing.T) {
 	}
 	if _, err := p.With(operator.Callbacks{}).Provenance(t.Context(), ref); errs.KindOf(err) != errs.Denied || errs.HintOf(err) == "" {
 		t.Errorf("%v", err)
+	}
+}
+
+// Whoever may release may sign what it likes: what it says of another commit is not how the release was built.
+func TestProvenanceOfAnotherCommit(t *testing.T) {
+	p := begin(t)
+	r := release.Release{App: "wallet", Version: "r1.aaaaaaaaaaaa", CommitTime: noon, Commit: strings.Repeat("a", 40)}
+	ref := publishRelease(t, p, r, "linux/amd64")
+	list, err := p.Provenance(t.Context(), ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := p.Keys().ByID(list[0].Key.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list[0].Statement.Predicate.BuildDefinition.ResolvedDependencies[0].Digest["gitCommit"] = strings.Repeat("b", 40)
+	if list[0].Bundle, err = provenance.Sign(*list[0].Statement, key); err != nil {
+		t.Fatal(err)
+	}
+	if err := provenance.Write(t.Context(), p.Depot(), ref, []provenance.Made{list[0].Made}); err != nil {
+		t.Fatal(err)
+	}
+	if in, err := p.Inspect(t.Context(), ref.String()); err != nil || in.Releases[0].Unproved == "" || in.Releases[0].Provenance != nil {
+		t.Errorf("%+v, %v", in.Releases, err)
 	}
 }
 

@@ -106,7 +106,7 @@ func about(ctx context.Context, text []byte, signed *inspect.Verified) (release.
 			if w.name != said.Artifact || string(w.platform) != said.Platform {
 				continue
 			}
-			one, err := w.verified([]provenance.Made{m}, []trust.PublicKey{key}, r.Ref())
+			one, err := w.verified([]provenance.Made{m}, []trust.PublicKey{key}, r)
 			if err == nil {
 				return r.Ref(), one, nil
 			}

@@ -200,3 +200,37 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// A statement about another commit than the release's is not about that release, whoever signed it.
+func TestAStatementIsOfItsRelease(t *testing.T) {
+	a := about()
+	for what, test := range map[string]struct {
+		change func(s *provenance.Statement)
+		fine   bool
+	}{
+		"as it is":     {func(*provenance.Statement) {}, true},
+		"another site": {func(s *provenance.Statement) { s.Predicate.RunDetails.Builder.Version = nil }, true},
+		"another lock": {func(s *provenance.Statement) { s.Predicate.BuildDefinition.ResolvedDependencies[2].Digest = nil }, true}, // its release names that alone
+		"another commit": {func(s *provenance.Statement) {
+			s.Predicate.BuildDefinition.ResolvedDependencies[0].Digest = map[string]string{"gitCommit": strings.Repeat("c", 40)}
+		}, false},
+		"another yaml": {func(s *provenance.Statement) { s.Predicate.BuildDefinition.ResolvedDependencies[1].Digest = nil }, false},
+		"no commit": {func(s *provenance.Statement) {
+			s.Predicate.BuildDefinition.ResolvedDependencies = s.Predicate.BuildDefinition.ResolvedDependencies[1:]
+		}, false},
+		"two commits": {func(s *provenance.Statement) {
+			d := &s.Predicate.BuildDefinition.ResolvedDependencies
+			*d = append(*d, provenance.Resource{Name: "source"})
+		}, false},
+		"another artifact": {func(s *provenance.Statement) { s.Predicate.BuildDefinition.ExternalParameters.Artifact = "x" }, false},
+		"another version":  {func(s *provenance.Statement) { s.Predicate.BuildDefinition.ExternalParameters.Version = "r1.a" }, false},
+		"more isolation":   {func(s *provenance.Statement) { s.Predicate.BuildDefinition.InternalParameters.Isolation = "full" }, false},
+		"another kind":     {func(s *provenance.Statement) { s.Predicate.BuildDefinition.BuildType = "x" }, false},
+	} {
+		s := a.Of("node", "linux/amd64", "none", provenance.SubjectOf("node", program))
+		test.change(&s)
+		if s.IsOf(a.Release, "node", "linux/amd64", "none") != test.fine {
+			t.Errorf("%s: %v", what, !test.fine)
+		}
+	}
+}

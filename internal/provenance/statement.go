@@ -3,6 +3,7 @@ package provenance
 import (
 	"cmp"
 	"encoding/json"
+	"reflect"
 	"strings"
 
 	"overland/internal/digest"
@@ -165,6 +166,27 @@ func (s *Statement) Covers(d digest.Digest) bool {
 		}
 	}
 	return false
+}
+
+// IsOf reports whether s says of artifact, built for platform, what the release r says of itself: its
+// commit and overland.yaml, the toolchain and the isolation. More than one key may release, and each may
+// sign a statement about what another one has released.
+func (s *Statement) IsOf(r *release.Release, artifact, platform, isolation string) bool {
+	is, want := s.Predicate.BuildDefinition, About{Release: r}.Of(artifact, platform, isolation).Predicate.BuildDefinition
+	want.ExternalParameters.Repository = is.ExternalParameters.Repository // the release does not say
+	if is.BuildType != want.BuildType || is.ExternalParameters != want.ExternalParameters || !reflect.DeepEqual(is.InternalParameters, want.InternalParameters) {
+		return false
+	}
+	said := map[string][]Resource{}
+	for _, d := range is.ResolvedDependencies {
+		said[d.Name] = append(said[d.Name], d)
+	}
+	for _, d := range want.ResolvedDependencies {
+		if len(said[d.Name]) != 1 || !reflect.DeepEqual(said[d.Name][0], d) {
+			return false
+		}
+	}
+	return true
 }
 
 // parse returns the statement in b. One of another kind is errs.Invalid.

@@ -52,6 +52,7 @@ func rebuild(t *term.Term, run verb.Run[rebuildOptions]) *cobra.Command {
 		Long: "Unpacks the source of a signed RELEASE of the site, or of the one in a volume FILE sealed --with-inputs, and builds\n" +
 			"every artifact again: without a network, with empty caches, from what the lock names alone. Where one differs, it\n" +
 			"names the first file that does, and shows both: of images what the layers hold, and then how that is compressed.\n" +
+			"What the release says of its services and commands must be what the overland.yaml of its commit says.\n" +
 			"With --verify it is built in another folder, language, time zone and umask. The exit code is 0 when all are\n" +
 			"identical, and 1 when one is not.",
 		Example: "overland rebuild wallet@r412.abcdef012345 --verify\noverland rebuild live.volume --root FINGERPRINT --verify",
@@ -206,6 +207,7 @@ func executable() (string, error) {
 type rebuiltJSON struct {
 	Release   string                `json:"release"`
 	Identical bool                  `json:"identical"`
+	Unlike    []string              `json:"unlike,omitempty"` // what the release says and the overland.yaml of its commit does not
 	Artifacts []rebuiltArtifactJSON `json:"artifacts"`
 }
 
@@ -219,9 +221,9 @@ type rebuiltArtifactJSON struct {
 
 // compare says which of the artifacts in opened came out the same; difference says where two begin to differ.
 func compare(t *term.Term, opened *operator.Opened, built release.Built, asJSON bool, difference func(rel.Artifact, digest.Digest) string) error {
-	out := rebuiltJSON{Release: opened.Ref().String(), Identical: true}
+	out := rebuiltJSON{Release: opened.Ref().String(), Unlike: opened.Unlike()}
 	var rows [][]string
-	var bad []string
+	bad := slices.Clone(out.Unlike)
 	for _, r := range opened.Artifacts {
 		j := rebuiltArtifactJSON{Name: r.Name, Platform: r.Platform, Released: r.Blob.Digest}
 		at := slices.IndexFunc(built.Programs, func(p release.Program) bool { return p.Name == r.Name && p.Platform == r.Platform })
@@ -239,6 +241,11 @@ func compare(t *term.Term, opened *operator.Opened, built release.Built, asJSON 
 		}
 		out.Artifacts = append(out.Artifacts, j)
 		rows = append(rows, []string{r.Name, string(r.Platform), verdict, string(j.Released)})
+	}
+	for _, p := range built.Programs {
+		if !slices.ContainsFunc(opened.Artifacts, func(r rel.Artifact) bool { return r.Name == p.Name && r.Platform == p.Platform }) {
+			bad = append(bad, fmt.Sprintf("%s for %s is built, the release lacks it", p.Name, p.Platform))
+		}
 	}
 	out.Identical = len(bad) == 0
 	if asJSON {
