@@ -47,17 +47,21 @@ func unlike(ctx context.Context, r *release.Release, repo *source.Repo, c source
 	if err := eachUnlike(app.Commands, r.Commands, func(name string) { differs("command %s is not as its commit says", name) }); err != nil {
 		return nil, err
 	}
-	called := map[string]string{} // artifact → its file's name
-	for name := range app.Artifacts {
-		called[name] = name
-	}
+	called := map[string]string{} // file of the commit → its name on a node
 	for _, s := range app.Services {
 		for name, from := range s.Files {
 			called[name] = path.Base(from)
 		}
 	}
 	for _, a := range r.Artifacts {
-		if want, ok := called[a.Name]; !ok || a.File != want {
+		want, ok := called[a.Name]
+		if _, made := app.Artifacts[a.Name]; made {
+			want, ok = a.File, true // a package has a name of its own, and no node fetches it
+			if a.Kind == release.KindBinary {
+				want = a.Name
+			}
+		}
+		if !ok || a.File != want {
 			differs("artifact %s for %s is the file %s: its commit says otherwise", a.Name, a.Platform, a.File)
 		}
 	}
