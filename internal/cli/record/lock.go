@@ -32,7 +32,10 @@ func lockVerify(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
 			"match. The keys are those that this machine's tools trust.",
 		Example: "overland lock verify\noverland lock verify --json",
 		Args:    cobra.NoArgs,
-		RunE:    func(c *cobra.Command, _ []string) error { return run(c.Context(), t, o) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			o.lock = lockOf(o.lock)
+			return run(c.Context(), t, o)
+		},
 	}
 	o.fileFlags(c)
 	verb.JSONFlag(c, &o.json)
@@ -263,7 +266,7 @@ func lockDiff(t *term.Term, run verb.Run[diffOptions]) *cobra.Command {
 		Example: "overland lock diff overland.lock\noverland lock diff --json overland.lock",
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
-			o.before, o.after = args[0], verb.First(args[1:], lockfile.Name)
+			o.before, o.after = args[0], verb.First(args[1:], lockOf(""))
 			return run(c.Context(), t, o)
 		},
 	}

@@ -43,7 +43,7 @@ type sessionOptions struct {
 
 // fileFlags adds the flags that name files.
 func (o *sessionOptions) fileFlags(c *cobra.Command) {
-	c.Flags().StringVar(&o.lock, "lock", lockfile.Name, "the lock file")
+	c.Flags().StringVar(&o.lock, "lock", "", "the lock file (default overland.lock: the one here, else the one beside the repository's overland.yaml)")
 	c.Flags().StringVar(&o.pins, "pins", "", "file of what each URL must give, in lines \"SHA256  URL\" (default overland.pins beside the lock, if it exists)")
 }
 
@@ -54,7 +54,7 @@ func (o *sessionOptions) runs(t *term.Term, c *cobra.Command, run verb.Run[sessi
 	c.Flags().SetInterspersed(false)
 	c.Args = cobra.MinimumNArgs(1)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		o.command = args
+		o.command, o.lock = args, lockOf(o.lock)
 		return run(c.Context(), t, *o)
 	}
 	return c
