@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/module"
@@ -85,10 +87,7 @@ func (c compile) fetch(ctx context.Context) (std []string, _ error) {
 	out, err := c.list(ctx)
 	var ended *runError
 	if errors.As(err, &ended) {
-		if lacks := c.lacking(ended.said); lacks != nil {
-			return nil, lacks
-		}
-		return nil, notFetched("modules of "+c.settings.Package, c.tidy(ended.said))
+		return nil, c.notListed(ended.said)
 	}
 	if err != nil {
 		return nil, err
@@ -190,12 +189,28 @@ func (c compile) build(ctx context.Context) (string, error) {
 	var ended *runError
 	if errors.As(err, &ended) {
 		return "", errs.Hint(errs.Errorf(errs.Invalid, "it does not compile:\n%s", c.tidy(ended.said)),
-			"mend it and commit; go build %s shows the same", c.settings.Package)
+			"mend it and commit; %s shows the same", c.same())
 	}
 	if err != nil {
 		return "", err
 	}
 	return file, nil
+}
+
+// same returns the command with which a person sees what this build has seen. cgo is off in it.
+func (c compile) same() string {
+	words := []string{"CGO_ENABLED=0"}
+	if env := c.job.Platform.GoEnv(); runtime.GOOS != "linux" || !slices.Contains(env, "GOARCH="+runtime.GOARCH) {
+		words = append(words, env...)
+	}
+	words = append(words, "go", "build")
+	if c.settings.Dir != "" {
+		words = append(words, "-C", c.settings.Dir)
+	}
+	if len(c.settings.Tags) > 0 {
+		words = append(words, "-tags="+strings.Join(c.settings.Tags, ","))
+	}
+	return strings.Join(append(words, c.settings.Package), " ")
 }
 
 // run runs the compiler.

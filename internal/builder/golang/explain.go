@@ -1,9 +1,15 @@
 package golang
 
 import (
+	"path"
+	"path/filepath"
 	"regexp"
+	"strings"
+
+	"golang.org/x/mod/modfile"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // The Go command explains itself in text only. These patterns come from its own source and that of
@@ -17,7 +23,7 @@ var (
 		`50[0234] |429 `)
 	saysNoLogin = regexp.MustCompile(`terminal prompts disabled|could not read (Username|Password)|Permission denied \(publickey|` +
 		`Authentication failed|401 Unauthorized|Host key verification failed`)
-	saysNotThere = regexp.MustCompile(`40[34] |410 Gone|unknown revision|invalid version`)
+	saysNotThere = regexp.MustCompile(`40[034] |410 Gone|unknown revision|invalid version`)
 )
 
 // notFetched returns what a person needs to know when a Go command could not fetch what.
@@ -46,6 +52,33 @@ func notFetched(what, said string) error {
 		}
 	}
 	return errs.Hint(err, "go mod tidy, then commit go.mod and go.sum")
+}
+
+// saysNoPackage matches what the Go command says of a package that nothing provides.
+var saysNoPackage = regexp.MustCompile(`no required module provides package ([^\s;:]+)|package ([^\s;:]+) is not in std`)
+
+// notListed returns the error of a program whose packages the Go command cannot name. One of them may be a folder of
+// the program's own module that is not in the commit, which no go mod tidy brings.
+func (c compile) notListed(said string) error {
+	if lacks := c.lacking(said); lacks != nil {
+		return lacks
+	}
+	said = c.tidy(said)
+	what := "modules of " + c.settings.Package
+	if m := saysNoPackage.FindStringSubmatch(said); m != nil {
+		b, err := fsx.ReadFile(filepath.Join(c.dir(), "go.mod"), maxSource)
+		own := modfile.ModulePath(b)
+		if folder, ok := strings.CutPrefix(m[1]+m[2], own+"/"); err == nil && own != "" && ok {
+			for _, l := range c.job.Left {
+				if path.Dir(l.Path) == path.Join(c.settings.Dir, folder) {
+					return l.Err()
+				}
+			}
+			return errs.Hint(errs.Errorf(errs.Invalid, "fetch %s: %s", what, said),
+				"the folder %s is of this module, and not in the commit: commit it (git status --ignored shows what git leaves out), or mend the import", folder)
+		}
+	}
+	return notFetched(what, said)
 }
 
 // faults are what a commit can lack besides lines of go.mod and go.sum, each with what mends it.
