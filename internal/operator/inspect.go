@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,7 +43,7 @@ func (p *Operator) Inspect(ctx context.Context, what string) (*nodeapi.Inspectio
 // no releases: then a name that is no file's is an error.
 func (p *Operator) Which(ctx context.Context, what string) (ref release.Ref, released bool, err error) {
 	if !strings.Contains(what, "@") {
-		return ref, false, nil
+		return ref, false, isFile(what)
 	}
 	ref, err = release.ParseRef(what)
 	if err == nil && p != nil {
@@ -61,6 +62,19 @@ func (p *Operator) Which(ctx context.Context, what string) (ref release.Ref, rel
 	return ref, true, nil
 }
 
+// isFile returns an error when nothing is called what, and no part of a split volume: then it may be the name of an
+// application, and the answer is not that a file is missing.
+func isFile(what string) error {
+	if _, err := os.Stat(what); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if parts, err := filepath.Glob(what + ".*"); err != nil || len(parts) > 0 {
+		return nil
+	}
+	return errs.Hint(errs.Errorf(errs.NotFound, "%s is neither a file nor a release", what),
+		"a release is written APP@VERSION: overland release list shows them")
+}
+
 func inspectPath(ctx context.Context, path string) (*nodeapi.Inspection, error) {
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 		return inspectFile(ctx, path, info.Size())
@@ -70,7 +84,7 @@ func inspectPath(ctx context.Context, path string) (*nodeapi.Inspection, error) 
 		return inspectVolume(ctx, v)
 	}
 	return nil, errs.Hint(errs.Errorf(errs.NotFound, "inspect %s: neither a file nor a release", path),
-		"a release is written APP@VERSION")
+		"a release is written APP@VERSION: overland release list shows them")
 }
 
 func inspectVolume(ctx context.Context, v *volume.Volume) (*nodeapi.Inspection, error) {
@@ -191,7 +205,7 @@ func addRoots(ctx context.Context, b inspect.Blobs, r *nodeapi.Release) {
 }
 
 func rootOf(a *sbom.Artifact) *nodeapi.Root {
-	r := &nodeapi.Root{Distribution: a.Distribution, Packages: []string{}, Without: a.Without}
+	r := &nodeapi.Root{Distribution: a.Distribution, Packages: []string{}}
 	for _, c := range a.Components {
 		r.Packages = append(r.Packages, c.URL())
 	}

@@ -22,7 +22,10 @@ type Ref struct{ App, Version string }
 
 // ParseRef returns s, "APP@VERSION", as a Ref. The error is of kind Invalid.
 func ParseRef(s string) (Ref, error) {
-	app, version, _ := strings.Cut(s, "@")
+	app, version, ok := strings.Cut(s, "@")
+	if !ok && nameForm.MatchString(app) {
+		return Ref{}, errs.Hint(errs.Errorf(errs.Invalid, "which release of %s?", app), "overland release list shows them; one is written APP@VERSION")
+	}
 	r := Ref{App: app, Version: version}
 	if err := r.Check(); err != nil {
 		return Ref{}, errs.Hint(err, "a release is written APP@VERSION, for example wallet@r412.abcdef012345")

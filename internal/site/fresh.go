@@ -49,6 +49,9 @@ func refresh(ctx context.Context, dir string) error {
 		return err
 	}
 	repo, err := repository.Open(ctx, repository.Dir(home.Trust.In(dir), fsx.FS{}), own, repository.Options{})
+	if errs.KindOf(err) == errs.NotFound {
+		return errs.Hint(err, "overland trust init --home %s", dir) // not of the folder that is meant when nobody names one
+	}
 	if err != nil {
 		return err
 	}
