@@ -46,7 +46,7 @@ func (f Format) Marshal(app *appfile.App) []byte {
 		w.line(0, "version: %s", app.Version)
 	}
 	w.line(0, "")
-	w.line(0, "# What is built, by name: a Go command, for these platforms.")
+	w.line(0, "# What is built, by name, and for which platforms.")
 	w.line(0, "artifacts:")
 	artifact := f.artifactKeys()
 	for _, name := range slices.Sorted(maps.Keys(app.Artifacts)) {

@@ -36,8 +36,8 @@ const most = 4
 
 // Propose returns an App for the Go commands found in dir, for overland init. Each command is an
 // artifact; of more than four only the likeliest one is, and the others are named. When that seems to
-// serve something it is a service too, with a self-test where a port is seen; a command-line tool is
-// a program that people call, without a service. Commands that help to build or test the rest (below internal, tools,
+// serve something it is a service, with a self-test where a port is seen; the others are
+// programs that people call, by the names of their folders. Commands that help to build or test the rest (below internal, tools,
 // examples, …) are taken only when there are no others. Without any command the error is NotFound,
 // with a hint.
 func Propose(dir fs.FS, w Wishes) (*Proposal, error) {
@@ -49,10 +49,10 @@ func Propose(dir fs.FS, w Wishes) (*Proposal, error) {
 	list = narrow(list, func(f found) bool { return !f.helper })
 	if len(list) == 0 {
 		return nil, errs.Hint(errs.Errorf(errs.NotFound, "there is no Go command here"),
-			"run it in a repository that has a go.mod and a package main with a function main; what npm, make or a script builds is described by hand: docs/how-to/command.md")
+			"run it in a repository that has a go.mod and a package main with a function main; what npm, make or a script builds: overland init --run 'sh build.sh' --output FILE")
 	}
 	names, first := s.names(list)
-	app := &appfile.App{Overland: appfile.Version, Name: cmp.Or(plainName(w.Name), s.appName(list, names[first])), Artifacts: map[string]appfile.Artifact{}}
+	app := &appfile.App{Overland: appfile.Version, Name: cmp.Or(PlainName(w.Name), s.appName(list, names[first])), Artifacts: map[string]appfile.Artifact{}}
 	p := &Proposal{App: app}
 	chosen, err := choose(names, first, w.Commands)
 	if err != nil {
@@ -71,20 +71,26 @@ func Propose(dir fs.FS, w Wishes) (*Proposal, error) {
 		first = chosen[0]
 	}
 	h, err := s.habitsOf(list[first])
-	if err != nil || h.points < enough {
-		for name := range app.Artifacts {
-			if appfile.CheckCommand(name) != nil {
-				continue
-			}
-			if app.Commands == nil {
-				app.Commands = map[string]string{}
-			}
-			app.Commands[name] = name
-		}
-		return p, err
+	if err != nil {
+		return nil, err
 	}
-	p.Port = h.likeliest()
-	app.Services = map[string]appfile.Service{names[first]: h.service(names[first])}
+	if h.points >= enough {
+		p.Port = h.likeliest()
+		app.Services = map[string]appfile.Service{names[first]: h.service(names[first])}
+	}
+	for _, i := range chosen {
+		called := s.called(list[i])
+		if called != strings.ToLower(called) || PlainName(called) != names[i] {
+			called = names[i]
+		}
+		if app.Services[names[i]].Artifact != "" || appfile.CheckCommand(called) != nil {
+			continue
+		}
+		if app.Commands == nil {
+			app.Commands = map[string]string{}
+		}
+		app.Commands[called] = names[i]
+	}
 	return p, nil
 }
 
@@ -148,19 +154,20 @@ func (s *search) names(list []found) (names []string, likeliest int) {
 			if f.named != first {
 				continue
 			}
-			as := plainName(s.called(f))
+			as := PlainName(s.called(f))
 			if taken[as] || as == "" {
-				as = plainName(f.dir)
+				as = PlainName(f.dir)
 			}
 			for taken[as] || as == "" {
-				as = plainName("x-" + as)
+				as = PlainName("x-" + as)
 			}
 			taken[as], names[i] = true, as
 		}
 	}
 	best := 0
 	for i, f := range list {
-		if names[i] == plainName(s.baseName(f.module)) {
+		base := PlainName(s.baseName(f.module))
+		if slices.Contains([]string{base, base + "d", base + "-server", base + "-daemon"}, names[i]) {
 			f.score += 8
 		}
 		if i == 0 || f.score > best {
@@ -197,14 +204,18 @@ func (s *search) appName(list []found, program string) string {
 	if _, ok := s.modules["."]; ok {
 		mod = "."
 	}
-	base := plainName(s.baseName(mod))
+	base := PlainName(s.baseName(mod))
+	// A module in a sub-folder may be named after that: shop/backend is of the repository shop.
+	if repo, ok := strings.CutSuffix(s.pathOf(mod), "/"+mod); ok && strings.Contains(repo, "/") {
+		base = PlainName(path.Base(repo))
+	}
 	if !slices.Contains(generic, base) && appfile.Reserved(base) == "" {
 		return cmp.Or(base, "app")
 	}
 	if !slices.Contains(generic, program) && appfile.Reserved(program) == "" {
 		return program
 	}
-	return cmp.Or(plainName(path.Base(path.Dir(s.pathOf(mod)))+"-"+base), "app")
+	return cmp.Or(PlainName(path.Base(path.Dir(s.pathOf(mod)))+"-"+base), "app")
 }
 
 // pathOf returns the path of the module in the folder mod, without a major version.
@@ -218,8 +229,8 @@ func (s *search) pathOf(mod string) string {
 
 var notPlain = regexp.MustCompile(`[^a-z0-9]+`)
 
-// plainName returns s as a name that overland.yaml allows, or "".
-func plainName(s string) string {
+// PlainName returns s as a name that overland.yaml allows, or "".
+func PlainName(s string) string {
 	s = notPlain.ReplaceAllString(strings.ToLower(s), "-")
 	s = strings.TrimLeft(s, "-0123456789")
 	return strings.TrimRight(s[:min(len(s), 63)], "-")

@@ -59,7 +59,7 @@ func TestPropose(t *testing.T) {
 			"tool/main.go":               cmdMain,
 			"worker/go.mod":              "module example.org/shop/worker\n",
 			"worker/cmd/server/main.go":  cmdMain,
-		}, "backend", map[string][2]string{"server": {"backend", "./cmd/server"}, "worker-cmd-server": {"worker", "./cmd/server"}}, ""},
+		}, "shop", map[string][2]string{"server": {"backend", "./cmd/server"}, "worker-cmd-server": {"worker", "./cmd/server"}}, ""},
 		{
 			"helpers only",
 			map[string]string{"go.mod": "module x\n", "tools/a/main.go": cmdMain},
@@ -134,7 +134,7 @@ func TestPropose(t *testing.T) {
 			}
 			calls := map[string]string{}
 			for name := range test.want {
-				if test.service == "" {
+				if _, runs := app.Services[name]; !runs {
 					calls[name] = name
 				}
 			}
@@ -192,7 +192,21 @@ func TestProposeOfMany(t *testing.T) {
 			t.Errorf("%+v: %s: %q, left out %q", test.wishes, p.App.Name, got, others)
 		}
 	}
-	if _, err := Propose(dir, Wishes{Commands: []string{"nothing"}}); errs.KindOf(err) != errs.Invalid || !strings.Contains(errs.HintOf(err), "a, b, big") {
+	// nsqd is what nsq is about, though it is another one that names a package of the network, and people
+	// call nsq_stat what no artifact may be called.
+	dir = fstest.MapFS{"go.mod": {Data: []byte("module example.org/nsq\n")}}
+	for name, text := range map[string]string{"nsq_to_http": server, "nsqd": cmdMain, "nsq_stat": cmdMain} {
+		dir["apps/"+name+"/main.go"] = &fstest.MapFile{Data: []byte(text)}
+	}
+	p, err := Propose(dir, Wishes{})
+	if err != nil || p.App.Services != nil || p.App.Commands["nsq_stat"] != "nsq-stat" || p.App.Commands["nsqd"] != "nsqd" {
+		t.Errorf("programs of one name: %+v, %v", p, err)
+	}
+	dir["apps/nsqd/main.go"] = &fstest.MapFile{Data: []byte(server)}
+	if p, err := Propose(dir, Wishes{}); err != nil || p.App.Services["nsqd"].Artifact != "nsqd" || len(p.App.Services) != 1 {
+		t.Errorf("the server of several: %+v, %v", p, err)
+	}
+	if _, err := Propose(dir, Wishes{Commands: []string{"nothing"}}); errs.KindOf(err) != errs.Invalid || !strings.Contains(errs.HintOf(err), "nsq-stat, nsq-to-http, nsqd") {
 		t.Errorf("a command that is not there: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,13 +15,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"overland/internal/appfile"
+	"overland/internal/builder/command"
 	"overland/internal/builder/golang"
 	"overland/internal/cli/term"
 	"overland/internal/cli/verb"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/operator"
-	"overland/internal/progress"
+	"overland/internal/platform"
 	"overland/internal/source"
 )
 
@@ -28,6 +30,8 @@ type initOptions struct {
 	dir      string
 	name     string
 	commands []string
+	run      string // with output: a command in place of Go commands
+	output   string
 }
 
 func initVerb(t *term.Term, run verb.Run[initOptions]) *cobra.Command {
@@ -38,20 +42,29 @@ func initVerb(t *term.Term, run verb.Run[initOptions]) *cobra.Command {
 		Long: "Looks for Go commands in DIR (default: the current folder) and writes an overland.yaml at the top of its\n" +
 			"repository that builds them for all platforms. Of more than four only the likeliest one is taken; the others\n" +
 			"are named, and --command takes them. What seems to serve something becomes a service, with a self-test where a\n" +
-			"port is seen; a command-line tool is a program without one. Read it and change it to your needs.",
-		Example: "overland init\noverland init --name wallet .\noverland init --command all",
+			"port is seen; the others are commands that people call. Read it and change it to your needs.\n" +
+			"What npm, make or a script builds is described by --run, which is not run now, and --output, the file that it makes.",
+		Example: "overland init\noverland init --name wallet .\noverland init --command all\noverland init --run make --output out/shop",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.dir = verb.First(args, ".")
 			return run(c.Context(), t, o)
 		},
 	}
-	c.Flags().StringVar(&o.name, "name", "", "the application's name (default: its module's)")
+	c.Flags().StringVar(&o.name, "name", "", "the application's name (default: its module's, or with --run its folder's)")
 	c.Flags().StringSliceVar(&o.commands, "command", nil, "only this Go command, by its name; may be repeated; \"all\" takes every one")
+	c.Flags().StringVar(&o.run, "run", "", "a command that builds it, in place of Go commands: 'make', 'sh build.sh'")
+	c.Flags().StringVar(&o.output, "output", "", "the file that --run makes, from the top of the repository: out/app")
 	return c
 }
 
 func runInit(ctx context.Context, t *term.Term, o initOptions) error {
+	switch {
+	case (o.run == "") != (o.output == ""):
+		return errs.Hint(verb.Usage("--run and --output belong together"), "overland init --run 'sh build.sh' --output out/app")
+	case o.run != "" && len(o.commands) > 0:
+		return verb.Usage("--command names Go commands, and --run takes their place")
+	}
 	top, below, err := topOf(ctx, t, o.dir)
 	if err != nil {
 		return err
@@ -67,7 +80,7 @@ func runInit(ctx context.Context, t *term.Term, o initOptions) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	p, err := golang.Propose(fsx.DirFS(top), golang.Wishes{Name: o.name, Below: below, Commands: o.commands})
+	p, err := o.propose(top, below)
 	if err != nil {
 		return err
 	}
@@ -76,11 +89,36 @@ func runInit(ctx context.Context, t *term.Term, o initOptions) error {
 		return err
 	}
 	t.Printf("%s\n", path)
-	for _, line := range proposed(p) {
+	for _, line := range proposed(p, o.run != "") {
 		t.Note("%s", line)
+	}
+	if o.run != "" {
+		t.Note("next: read it, add a service if it is to stay up, commit it; then overland record -- overland build, and commit overland.lock")
+		return nil
 	}
 	t.Note("next: read it, commit it, then overland seal -o %s.volume", p.App.Name)
 	return nil
+}
+
+func (o initOptions) propose(top, below string) (*golang.Proposal, error) {
+	if o.run == "" {
+		return golang.Propose(fsx.DirFS(top), golang.Wishes{Name: o.name, Below: below, Commands: o.commands})
+	}
+	here, err := platform.Here()
+	if err != nil {
+		here = platform.All()[0] // a Mac describes what others build
+	}
+	base := filepath.Base(o.output)
+	name := cmp.Or(golang.PlainName(strings.TrimSuffix(base, filepath.Ext(base))), "app")
+	app := &appfile.App{
+		Overland:  appfile.Version,
+		Name:      cmp.Or(golang.PlainName(o.name), golang.PlainName(filepath.Base(top)), name),
+		Artifacts: map[string]appfile.Artifact{name: {Builder: command.Key, Settings: &command.Command{Run: strings.Fields(o.run), Output: o.output}, Platforms: []platform.Platform{here}}},
+		Commands:  map[string]string{name: name},
+	}
+	// What is written is read as build reads it: an output outside of the repository is refused now.
+	_, err = operator.AppFile().Parse(operator.AppFile().Marshal(app), appfile.FileName)
+	return &golang.Proposal{App: app}, err
 }
 
 // topOf returns the top of the repository that dir is in, where build looks for overland.yaml, and
@@ -110,8 +148,8 @@ func topOf(ctx context.Context, t *term.Term, dir string) (top, below string, er
 	return repo.Dir(), filepath.ToSlash(rel), err
 }
 
-// proposed says what a person should look at in p.
-func proposed(p *golang.Proposal) []string {
+// proposed says what a person should look at in p. What a command makes is not known: nothing is said of it.
+func proposed(p *golang.Proposal, byCommand bool) []string {
 	programs := slices.Sorted(maps.Keys(p.App.Artifacts))
 	list := []string{"programs: " + strings.Join(programs, ", ")}
 	for name := range p.App.Services {
@@ -121,11 +159,14 @@ func proposed(p *golang.Proposal) []string {
 		}
 		list = append(list, s)
 	}
-	if len(p.App.Services) == 0 {
+	if n := slices.Sorted(maps.Keys(p.App.Commands)); len(n) > 0 && len(p.App.Services) > 0 {
+		list = append(list, fmt.Sprintf("commands: %s, which people call; make a service of each that serves something", strings.Join(n, ", ")))
+	}
+	if len(p.App.Services) == 0 && !byCommand {
 		list = append(list, "no service: nothing here seems to wait for requests; its programs are installed for people to run")
 	}
 	if len(p.Others) > 0 {
-		list = append(list, fmt.Sprintf("left out: %s; --command NAME takes one, --command all every one", progress.Some(p.Others)))
+		list = append(list, fmt.Sprintf("left out: %s; --command NAME takes one, --command all every one", strings.Join(p.Others, ", ")))
 	}
 	return list
 }
