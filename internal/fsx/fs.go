@@ -11,7 +11,7 @@ import (
 
 // Op is one change of the disk, named before it happens.
 type Op struct {
-	Name string // create, write, sync, close, rename, link, symlink, mkdir, remove, chmod, truncate, syncdir
+	Name string // create, write, sync, close, rename, link, symlink, mkdir, remove, chmod, truncate, syncdir, flush
 	Path string
 }
 
@@ -237,6 +237,14 @@ func (f FS) Chmod(path string, mode fs.FileMode) error {
 		return err
 	}
 	return os.Chmod(path, mode)
+}
+
+// Flush makes everything on the disk of dir durable: one call for any number of files.
+func (f FS) Flush(dir string) error {
+	if err := f.before("flush", dir); err != nil {
+		return err
+	}
+	return flushAll(dir)
 }
 
 // SyncDir makes the names in directory dir durable.

@@ -112,13 +112,13 @@ func (s *Stage) claim(parent string) (taken bool, err error) {
 
 // publish gives the folder top of the stage its name.
 func (s *Stage) publish(top string) error {
-	if err := flush(filepath.Join(s.dir, "tree")); err != nil {
+	disk := fsx.FS{}
+	if err := disk.Flush(filepath.Join(s.dir, "tree")); err != nil {
 		return err
 	}
 	if _, err := os.Lstat(s.dest); !errors.Is(err, fs.ErrNotExist) {
 		return errs.Errorf(errs.Conflict, "%s was made meanwhile", s.dest)
 	}
-	disk := fsx.FS{}
 	if err := disk.Rename(filepath.Join(s.dir, "tree", top), s.dest); err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package tree
+package fsx
 
 import (
 	"os"
@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// flush makes everything on the disk of dir durable: one call for any number of files.
-func flush(dir string) error {
+// flushAll makes everything on the disk of dir durable: one call for any number of files.
+func flushAll(dir string) error {
 	d, err := os.OpenFile(dir, os.O_RDONLY, 0)
 	if err != nil {
 		return err
