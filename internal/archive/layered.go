@@ -33,9 +33,10 @@ const (
 	nodeBytes = 400     // and what is kept of one
 )
 
+// How members of a layer that remove something are called.
 const (
-	whiteout = ".wh." // before the name of a file that a layer removes
-	opaque   = ".wh..wh..opq"
+	Whiteout = ".wh."         // before the name of a file that is removed
+	Opaque   = ".wh..wh..opq" // all that lower layers have in its folder is removed
 )
 
 // RootBounds are those of the layers of one root file system that is looked at, not unpacked: 2,000,000 files, 64 GiB.
@@ -79,14 +80,14 @@ func (l *Layered[T]) Lay(name string, folder bool) (clean string, put bool) {
 	switch {
 	case clean == "":
 		return "", false
-	case base == opaque:
+	case base == Opaque:
 		if n := l.find(dir); n != nil && n.opaque != l.layer {
 			n.opaque = l.layer
 			n.hide(l.layer)
 		}
 		return clean, false
-	case strings.HasPrefix(base, whiteout):
-		base = strings.TrimPrefix(base, whiteout)
+	case strings.HasPrefix(base, Whiteout):
+		base = strings.TrimPrefix(base, Whiteout)
 	}
 	put = base == path.Base(clean)
 	parent := l.find(dir)
