@@ -74,6 +74,7 @@ var floors = map[string]int{
 	"lockfile":                  2,
 	"origin":                    2,
 	"image":                     2,
+	"image/flat":                2,
 	"volume":                    2,
 	"auth":                      3,
 	"ecosystem":                 3,
