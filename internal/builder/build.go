@@ -43,6 +43,7 @@ type Request struct {
 	Builders map[string]Builder   // by builder key: {"go": golang.New(golang.Options{…}), …}
 	Cache    string               // the site's cache directory; records go to Cache/builds, checkouts to Cache/work
 	Parallel int                  // artifacts×platforms built at once; 0 = 1
+	Known    bool                 // build nothing: what is not remembered has no Digest
 	Rebuild  bool                 // also build what was built before, and fail when the bytes differ
 	Fresh    bool                 // with no compiler's cache of an earlier build, and inputs that are verified again
 	Shared   Shared               // asked before something is built, told afterwards; nil = results are not shared
@@ -167,11 +168,10 @@ func Run(ctx context.Context, d Depot, req Request) ([]Built, error) {
 	if err != nil {
 		return nil, err
 	}
-	owner, err := ownerOf(ctx, req)
+	owner, folder, err := Owner(ctx, req.Repo, req.Commit, req.App.Name)
 	if err != nil {
 		return nil, err
 	}
-	folder := digest.Of([]byte(owner + "\x00" + req.Repo.Dir())).Encoded()[:ownerDigits]
 	for i := range jobs {
 		if len(jobs) > 1 {
 			jobs[i].turn = fmt.Sprintf(" (%d of %d)", i+1, len(jobs))
@@ -202,13 +202,14 @@ func Run(ctx context.Context, d Depot, req Request) ([]Built, error) {
 // ownerDigits is how many hex digits an Owner has.
 const ownerDigits = 32
 
-// ownerOf returns the Owner of what req builds.
-func ownerOf(ctx context.Context, req Request) (string, error) {
-	root, err := req.Repo.Root(ctx, req.Commit)
+// Owner returns the Owner and the Folder, as in the Job, of what the application app builds of c.
+func Owner(ctx context.Context, repo *source.Repo, c source.Commit, app string) (owner, folder string, err error) {
+	root, err := repo.Root(ctx, c)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	return digest.Of([]byte(req.App.Name + "\x00" + root)).Encoded()[:ownerDigits], nil
+	owner = digest.Of([]byte(app + "\x00" + root)).Encoded()[:ownerDigits]
+	return owner, digest.Of([]byte(owner + "\x00" + repo.Dir())).Encoded()[:ownerDigits], nil
 }
 
 // plan returns the jobs of req, in the order of Run.

@@ -30,6 +30,11 @@ func (j *Job) Lock(ctx context.Context) (*lockfile.Lock, error) {
 	if err != nil {
 		return nil, err
 	}
+	return ParseLock(text)
+}
+
+// ParseLock returns the lock of a commit whose overland.lock is text; what cannot be read is Invalid.
+func ParseLock(text []byte) (*lockfile.Lock, error) {
 	lock, err := lockfile.Parse(bytes.NewReader(text), 0)
 	if err != nil {
 		return nil, errs.Hint(errs.Errorf(errs.Invalid, "%s: %w", lockfile.Name, err), "mend the line, or record again, and commit it")

@@ -29,7 +29,7 @@ type run struct {
 	read    map[string]file
 
 	working sync.Mutex
-	work    *workplace
+	work    *Workplace
 	src     string
 	left    []source.Left // what src lacks
 
@@ -73,6 +73,11 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 	if j.Needs, err = r.needs(b, j); err != nil {
 		return Built{}, err // it names what failed
 	}
+	for _, need := range j.Needs {
+		if need.Digest == "" { // as is what is made of it
+			return Built{Name: j.Name, Platform: j.Platform}, nil
+		}
+	}
 	recipe, err := b.Recipe(ctx, j)
 	if err != nil {
 		return fail(err)
@@ -92,6 +97,9 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 	}
 	if got, ok := cached(); ok {
 		return got, nil
+	}
+	if r.req.Known {
+		return Built{Name: j.Name, Platform: j.Platform}, nil
 	}
 	lock, err := r.cache.lock(ctx, key)
 	if err != nil {
@@ -203,7 +211,7 @@ func (r *run) checkout(ctx context.Context, j Job) (src, scratch string, err err
 	r.working.Lock()
 	defer r.working.Unlock()
 	if r.work == nil {
-		if r.work, err = newWorkplace(filepath.Join(r.req.Cache, "work"), r.req.FS); err != nil {
+		if r.work, err = NewWorkplace(filepath.Join(r.req.Cache, "work"), r.req.FS); err != nil {
 			return "", "", err
 		}
 	}
@@ -248,18 +256,19 @@ func (r *run) note(text string) {
 
 func (r *run) close() {
 	if r.work != nil {
-		r.work.close()
+		r.work.Close()
 	}
 }
 
-// workplace is a folder for one call of Run. Its flock says that its owner is alive: the next one
+// Workplace is a folder for one call of Run, or one of a pipeline. Its flock says that its owner is alive: the next one
 // removes what a killed build left behind.
-type workplace struct {
+type Workplace struct {
 	dir  string
 	lock *fsx.Lock
 }
 
-func newWorkplace(parent string, disk fsx.FS) (*workplace, error) {
+// NewWorkplace makes a folder in parent, and removes those whose owners are dead.
+func NewWorkplace(parent string, disk fsx.FS) (*Workplace, error) {
 	if err := disk.Mkdir(parent, 0o755); err != nil {
 		return nil, err
 	}
@@ -278,7 +287,7 @@ func newWorkplace(parent string, disk fsx.FS) (*workplace, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	return &workplace{dir: dir, lock: lock}, nil
+	return &Workplace{dir: dir, lock: lock}, nil
 }
 
 func sweep(parent string) {
@@ -291,7 +300,11 @@ func sweep(parent string) {
 	}
 }
 
-func (w *workplace) close() {
+// Dir returns the folder.
+func (w *Workplace) Dir() string { return w.dir }
+
+// Close removes it.
+func (w *Workplace) Close() {
 	_ = fsx.RemoveTree(w.dir)
 	_ = w.lock.Unlock()
 }

@@ -4,22 +4,17 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"overland/internal/builder"
-	"overland/internal/confine"
 	"overland/internal/confine/cell"
 	"overland/internal/digest"
 	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/platform/sysinfo"
-	"overland/internal/progress"
 	"overland/internal/session"
-	"overland/internal/source"
 	"overland/internal/store"
 )
 
@@ -62,6 +57,9 @@ func New(o Options) *Builder {
 	}
 	return b
 }
+
+// Confines returns what confines the commands that b runs, and which kind of session they are in; "" = none.
+func (b *Builder) Confines() (i cell.Isolation, session string) { return b.o.Isolation, b.kind }
 
 var _ builder.Builder = (*Builder)(nil)
 
@@ -109,46 +107,29 @@ func (b *Builder) Build(ctx context.Context, j builder.Job, r builder.Recipe, sr
 	if !ok {
 		return builder.Output{}, fmt.Errorf("recipe of another builder: %s", r.Builder)
 	}
-	for _, l := range j.Left {
-		if l.Kind != source.OutsideLink { // nothing says what of the commit the command reads
-			return builder.Output{}, l.Err()
-		}
-	}
-	w, err := newPlace(scratch, src, j.Commit.Time)
-	if err != nil {
-		return builder.Output{}, err
-	}
-	w.cache = filepath.Join(b.o.Caches, j.Folder, "go-build")
+	cache := filepath.Join(b.o.Caches, j.Folder, "go-build")
 	if b.o.Isolation == cell.None {
-		w.cache += "-none" // another user's, and not to be believed by those who are confined
+		cache += "-none" // another user's, and not to be believed by those who are confined
 	}
 	if j.Fresh {
-		w.cache = filepath.Join(scratch, "go-build")
+		cache = filepath.Join(scratch, "go-build")
 	}
-	const private = 0o700
-	if err := os.MkdirAll(w.cache, private); err != nil {
+	t := Task{
+		Name: filepath.Join(j.Commit.Tree, s.Version, j.Name, string(j.Platform)), // builder holds a flock
+		Run:  s.Run, Src: src, Left: j.Left, Time: j.Commit.Time, Scratch: scratch, Cache: cache,
+		Environ: environOf(j, s), Limits: limits(j), Lock: j.Lock, Verb: "overland build", More: more,
+	}
+	j.Progress(builder.StepCompile, t.what())
+	w, err := b.do(ctx, t)
+	if err != nil {
 		return builder.Output{}, err
-	}
-	j.Progress(builder.StepCompile, strings.Join(s.Run, " "))
-	run := b.nested
-	switch {
-	case b.kind == "":
-		run = b.replay
-	case b.held || b.o.Isolation == cell.None:
-		run = b.inSession
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	said := &tail{most: b.o.MaxLog, over: func() { cancel(&confine.LimitError{What: "output", Limit: progress.Bytes(b.o.MaxLog)}) }}
-	if err := run(ctx, j, s, w, said); err != nil {
-		return builder.Output{}, explain(cmp.Or(limit(ctx), err), s, said)
 	}
 	file, data, err := w.output(s.Output, b.o.MaxOutput)
 	if err == nil && !data {
 		err = forPlatform(file, s.Output, j.Platform)
 	}
 	if err != nil {
-		return builder.Output{}, explain(err, s, said)
+		return builder.Output{}, t.failed(err, w)
 	}
 	return builder.Output{File: file, Data: data, Toolchain: toolchain}, nil
 }

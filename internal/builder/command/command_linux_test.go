@@ -244,7 +244,11 @@ func TestACommandThatIsStopped(t *testing.T) {
 		b.o.Env = append(b.o.Env, "OVERLAND_SESSION="+kind)
 		ctx, cancel := context.WithCancel(t.Context())
 		command := New(b.o)
-		w, err := newPlace(t.TempDir(), b.src, committed)
+		task := Task{
+			Name: "app", Run: []string{"sh", "-c", "echo ready; exec tail -f /dev/null"}, Src: b.src, Time: committed, Scratch: t.TempDir(),
+			Lock: func(context.Context) (*lockfile.Lock, error) { return &lockfile.Lock{}, nil },
+		}
+		w, err := newPlace(task)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -252,8 +256,7 @@ func TestACommandThatIsStopped(t *testing.T) {
 		if kind != "" {
 			run = command.inSession
 		}
-		j := builder.Job{Name: "app", Platform: "linux/amd64", ReadFile: func(context.Context, string) ([]byte, error) { return []byte(b.lock), nil }}
-		err = run(ctx, j, settings{Run: []string{"sh", "-c", "echo ready; exec tail -f /dev/null"}}, w, stopper(cancel))
+		err = run(ctx, task, w, stopper(cancel))
 		if err == nil {
 			t.Errorf("%q: it went on", kind)
 		}

@@ -1,8 +1,6 @@
 package command
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -58,22 +56,13 @@ func bytesKey(name, doc string, at func(*Limits) *int64) yamlfile.Key[Limits] {
 	}
 }
 
-// limits returns what the command of j may use.
-func limits(j builder.Job, w place) confine.Limits {
+// limits returns what the command of j asks for.
+func limits(j builder.Job) confine.Limits {
 	var asked Limits
 	if c, ok := j.Artifact.Settings.(*Command); ok {
 		asked = c.Limits
 	}
-	return cell.Limits(confine.Limits{Memory: asked.Memory, Processes: asked.Processes, Disk: asked.Disk, Time: time.Duration(asked.Time)}, w.scratch)
-}
-
-// limit returns the limit that ended a command, or nil.
-func limit(ctx context.Context) error {
-	var most *confine.LimitError
-	if errors.As(context.Cause(ctx), &most) {
-		return most
-	}
-	return nil
+	return confine.Limits{Memory: asked.Memory, Processes: asked.Processes, Disk: asked.Disk, Time: time.Duration(asked.Time)}
 }
 
 // more says how a command gets more of what it had too little of.

@@ -6,19 +6,23 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"overland/internal/errs"
 )
 
 // place is where one command runs: scratch/src, with scratch/home and scratch/tmp beside it, and
 // the cache that it may keep.
-type place struct{ scratch, src, home, tmp, cache string }
+type place struct {
+	scratch, src, home, tmp, cache string
 
-// newPlace copies the checkout src into scratch: with the modes of the checkout, whatever the
-// umask, and the time of the commit on every file and folder.
-func newPlace(scratch, src string, committed time.Time) (place, error) {
-	w := place{scratch: scratch, src: filepath.Join(scratch, "src"), home: filepath.Join(scratch, "home"), tmp: filepath.Join(scratch, "tmp")}
+	said *tail // of a command that ended well
+}
+
+// newPlace copies what t sees of its checkout into its scratch folder: with the modes of the checkout,
+// whatever the umask, and one time on every file and folder.
+func newPlace(t Task) (place, error) {
+	in := func(name string) string { return filepath.Join(t.Scratch, name) }
+	w := place{scratch: t.Scratch, src: in("src"), home: in("home"), tmp: in("tmp"), cache: t.Cache}
 	// The Go command's telemetry would start a process that outlives the build.
 	mode := filepath.Join(w.home, ".config", "go", "telemetry", "mode")
 	for _, dir := range []string{filepath.Dir(mode), w.tmp} {
@@ -29,7 +33,7 @@ func newPlace(scratch, src string, committed time.Time) (place, error) {
 	if err := os.WriteFile(mode, []byte("off\n"), 0o600); err != nil {
 		return w, err
 	}
-	if err := copyTree(w.src, src); err != nil {
+	if err := copyTree(w.src, t.Src, t.Sees); err != nil {
 		return w, err
 	}
 	return w, filepath.WalkDir(w.src, func(path string, d fs.DirEntry, err error) error {
@@ -44,13 +48,18 @@ func newPlace(scratch, src string, committed time.Time) (place, error) {
 		if d.IsDir() || info.Mode()&0o100 != 0 {
 			perm = 0o755
 		}
-		return errors.Join(os.Chmod(path, perm), os.Chtimes(path, committed, committed))
+		return errors.Join(os.Chmod(path, perm), os.Chtimes(path, t.Time, t.Time))
 	})
 }
 
-// copyTree copies the folder from to to, which is missing. It is not os.CopyFS, which takes no name
-// that is not UTF-8.
-func copyTree(to, from string) error {
+// copyTree copies those files of the folder from that sees takes, nil for all, to to, which is missing.
+// It is not os.CopyFS, which takes no name that is not UTF-8.
+func copyTree(to, from string, sees func(string) bool) error {
+	if sees != nil {
+		if err := os.Mkdir(to, fs.ModePerm); err != nil {
+			return err
+		}
+	}
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -60,6 +69,14 @@ func copyTree(to, from string) error {
 			return err
 		}
 		target := filepath.Join(to, rel)
+		if sees != nil {
+			if d.IsDir() || !sees(filepath.ToSlash(rel)) {
+				return nil
+			}
+			if err := os.MkdirAll(filepath.Dir(target), fs.ModePerm); err != nil {
+				return err
+			}
+		}
 		switch {
 		case d.IsDir():
 			return os.Mkdir(target, fs.ModePerm)
