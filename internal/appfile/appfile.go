@@ -30,6 +30,7 @@ type App struct {
 	Artifacts map[string]Artifact
 	Services  map[string]Service
 	Commands  map[string]string // what people call on a node → the artifact that it is
+	Pipelines map[string]Pipeline
 }
 
 // Naming is where the versions of an application's releases come from.

@@ -1,6 +1,7 @@
 package operator_test
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -80,6 +81,9 @@ func drawApp(t *rapid.T) *appfile.App {
 	if len(app.Commands) == 0 {
 		app.Commands = nil
 	}
+	if rapid.Bool().Draw(t, "pipelines") {
+		app.Pipelines = drawPipelines(t, slices.Sorted(maps.Keys(app.Artifacts)))
+	}
 	port := 0
 	for _, name := range slices.Sorted(maps.Keys(app.Services)) { // two services with one port are refused
 		s := app.Services[name]
@@ -92,4 +96,21 @@ func drawApp(t *rapid.T) *appfile.App {
 		app.Services[name] = s
 	}
 	return app
+}
+
+func drawPipelines(t *rapid.T, artifacts []string) map[string]appfile.Pipeline {
+	p := appfile.Pipeline{Steps: map[string]appfile.Step{}}
+	for i := range rapid.IntRange(1, 3).Draw(t, "steps") {
+		s := appfile.Step{Run: append([]string{"sh"}, rapid.SliceOf(texts2).Draw(t, "args")...), Timeout: durations.Draw(t, "timeout"), Retry: rapid.IntRange(0, 5).Draw(t, "retry")}
+		if i > 0 {
+			s.Needs = []string{"step-0", rapid.SampledFrom(artifacts).Draw(t, "artifact")}
+			s.Paths, s.Keep, s.Report = []string{"docs", "a b/#c"}, []string{"out"}, "yes/r.xml"
+			s.Matrix, s.Secrets = map[string][]string{"l": {"1.10", "yes"}}, []string{"smtp"}
+		}
+		p.Steps[fmt.Sprintf("step-%d", i)] = s
+	}
+	if rapid.Bool().Draw(t, "on") {
+		p.On = appfile.On{Branches: []string{"*"}, Tags: []string{"v*"}, Schedule: []appfile.Schedule{{Hour: 6, Zone: "Europe/Paris"}, {Days: [7]bool{true, false, true}, Minute: 59}}}
+	}
+	return map[string]appfile.Pipeline{names.Draw(t, "pipeline"): p}
 }

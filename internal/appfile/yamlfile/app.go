@@ -48,6 +48,7 @@ func (f Format) appKeys() []Key[appfile.App] {
 			},
 			Set: setCommands,
 		},
+		pipelinesKey(),
 	}
 }
 

@@ -69,6 +69,11 @@ func (f Format) Marshal(app *appfile.App) []byte {
 		w.line(0, "# What people call on a node: DIR/bin/NAME leads to the artifact of the version that runs.")
 		w.fields(0, Mapping{{"commands", app.Commands}})
 	}
+	if len(app.Pipelines) > 0 {
+		w.line(0, "")
+		w.line(0, "# What is run of a commit: overland pipeline run NAME.")
+		w.fields(0, Mapping{{"pipelines", pipelineFields(app.Pipelines)}})
+	}
 	if len(app.Services) == 0 {
 		w.line(0, "")
 		w.line(0, "# No service: the programs are installed for people to run. One that should stay up is written like this:")

@@ -75,6 +75,10 @@ func keyword(s map[string]any, key string, want, v any, at string) error {
 		return bad(isNumber && number > want.(float64))
 	case "minItems":
 		return bad(isArray && len(array) < int(want.(float64)))
+	case "maxItems":
+		return bad(isArray && len(array) > int(want.(float64)))
+	case "maxProperties":
+		return bad(isObject && len(object) > int(want.(float64)))
 	case "minProperties":
 		return bad(isObject && len(object) < int(want.(float64)))
 	case "uniqueItems":
