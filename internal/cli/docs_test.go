@@ -122,7 +122,8 @@ var pages = map[string]page{
 		},
 		words: map[string]string{"skopeo copy docker": "echo SSL_CERT_FILE=site.pem skopeo --insecure-policy copy docker"}, // and not in /etc
 	},
-	"how-to/command.md": {prepare: describe},
+	"how-to/command.md":  {prepare: describe},
+	"how-to/pipeline.md": {prepare: example + ` && echo 'mkdir out && echo "#!/bin/sh" >out/teahouse && chmod +x out/teahouse' >build.sh && echo 'overland.lock 1' >overland.lock && git add -A && git commit -qm described`},
 	"how-to/image.md": {
 		prepare: `printf 'overland: 1\nname: wallet\nartifacts:\n  wallet-image: {image: {files: {/srv/main: ./main.go}}}\n' >overland.yaml` +
 			" && git add overland.yaml && git commit -qm image && overland trust init",

@@ -289,6 +289,8 @@ func prepareFor(t *testing.T, env map[string]string, verb string) {
 		must("record", "--", "go", "mod", "download")
 	case "overland build":
 		pictured(t)
+	case "overland pipeline plan", "overland pipeline run":
+		committed(t, map[string]string{"overland.yaml": "overland: 1\nname: wallet\nartifacts: {wallet: {go: .}}\npipelines: {ci: {unit: {run: [cp, main.go, out], keep: [out]}}}\n"})
 	case "overland image save", "overland image push":
 		pictured(t)
 		must("release")

@@ -35,6 +35,7 @@ const (
 	CommandCache Place = "cache/command"
 	Builds       Place = "cache/builds"
 	Work         Place = "cache/work"
+	Pipelines    Place = "cache/pipelines"
 )
 
 // In returns the path of p in the site directory dir.
@@ -88,6 +89,7 @@ func Table() []Entry {
 		{CommandCache, Rebuildable, private, true, "what commands have compiled with Go, one folder for each application and repository"},
 		{Builds, Rebuildable, 0, true, "which recipe made which artifact"},
 		{Work, Rebuildable, 0, true, "checkouts and temporary files of builds"},
+		{Pipelines, Rebuildable, private, true, "what steps of pipelines ended with, by the digest of their inputs, and their logs"},
 	}
 }
 

@@ -42,6 +42,9 @@ type BuildOptions struct {
 	// are taken from and shared with. "" = networkcache.cfg in the site directory, when it
 	// is there; NoNetworkCache = none.
 	NetworkCache string
+
+	artifacts []string // these alone; empty = all
+	known     bool     // as in the builder.Request
 }
 
 // Built is what a build made: all of it is in the depot.
@@ -77,6 +80,9 @@ func (p *Operator) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 	if err != nil {
 		return nil, fmt.Errorf("build %s: %w", ref, err)
 	}
+	if len(o.artifacts) > 0 {
+		files = nil // of services
+	}
 	shared, done, err := p.shared(o, src)
 	if err != nil {
 		return nil, err
@@ -90,12 +96,12 @@ func (p *Operator) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 		Repo:      src.Repo,
 		Commit:    src.Commit,
 		App:       src.App,
+		Artifacts: o.artifacts,
+		Known:     o.known,
 		Platforms: o.Platforms,
 		Builders: map[string]builder.Builder{
-			golang.Key: golang.New(golang.Options{Cache: goCache, Env: p.env(), Isolation: src.isolation}),
-			command.Key: command.New(command.Options{
-				Store: p.depot, Sessions: home.Sessions.In(p.dir), Caches: commandCache, Env: p.env(), Isolation: src.isolation,
-			}),
+			golang.Key:   golang.New(golang.Options{Cache: goCache, Env: p.env(), Isolation: src.isolation}),
+			command.Key:  p.commands(src, commandCache),
 			image.Key:    image.New(image.Options{Store: p.depot, Cache: filepath.Join(p.cacheDir(), "layers"), FS: p.o.FS}),
 			packages.Key: packages.New(p.depot),
 			rootfs.Key:   rootfs.New(rootfs.Options{Store: p.depot, Env: p.env()}),
@@ -117,7 +123,7 @@ func (p *Operator) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 	}
 	for _, made := range programs {
 		for _, d := range append([]digest.Digest{made.Digest}, made.Parts...) {
-			if err == nil {
+			if err == nil && d != "" {
 				err = p.keep(d)
 			}
 		}

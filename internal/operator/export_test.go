@@ -10,9 +10,6 @@ import (
 
 // What the tests know of the inside.
 
-// Dir returns the site directory of p.
-func (p *Operator) Dir() string { return p.dir }
-
 // Options returns what p was opened with.
 func (p *Operator) Options() Options { return p.o }
 

@@ -22,9 +22,9 @@ func (r *Repo) Files(ctx context.Context, c Commit) ([]File, error) {
 	if c.Working() {
 		return r.workingFiles(ctx, c)
 	}
-	list, err := r.list(ctx, c.Hash)
+	list, err := r.list(ctx, c.Tree, false)
 	if err == nil {
-		list, err = r.whole().pinned(ctx, list)
+		list, err = r.whole().pinned(ctx, list, false)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list the files of %s: %w", c.Version, err)

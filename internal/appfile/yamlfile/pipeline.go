@@ -206,7 +206,7 @@ func (d *Decoder) inside(n Node, what string, paths []string) {
 	for i, p := range paths {
 		switch {
 		case p == "": // it was not a path
-		case path.Clean(p) != p || p == "." || !filepath.IsLocal(p) || strings.EqualFold(strings.SplitN(p, "/", 2)[0], ".git"): //nolint:mnd // the first part and the rest
+		case path.Clean(p) != p || p == "." || !filepath.IsLocal(p) || strings.EqualFold(strings.SplitN(p, "/", 2)[0], ".git"):
 			d.Fail(n, pathForm, "%s %.60q is not a path inside the repository", what, p)
 		case slices.Contains(paths[:i], p):
 			d.Fail(n, "keep one of them", "%s %.60q is here twice", what, p)
