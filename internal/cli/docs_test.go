@@ -137,7 +137,7 @@ var pages = map[string]page{
 	},
 	"how-to/package.md": {
 		prepare: `printf 'overland: 1\nname: wallet\nartifacts:\n  wallet-deb: {package: {format: deb, maintainer: A <a@localhost>, description: a wallet, files: {/srv/main: ./main.go}}}\n' >overland.yaml` +
-			" && git add overland.yaml && git commit -qm package",
+			" && git add overland.yaml && git commit -qm package && overland trust init && overland release && overland promote wallet@$(" + newest + ") --to live",
 	},
 	"how-to/binary-cache.md": {
 		prepare: locked + " && mkdir -p etc hello/bin && printf '#!/bin/sh\n' >hello/bin/hello && overland site init site && overland site init maker && " +

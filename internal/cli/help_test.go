@@ -295,6 +295,11 @@ func prepareFor(t *testing.T, env map[string]string, verb string) {
 		pictured(t)
 		must("release")
 		certificate(t, "site.pem")
+	case "overland package publish":
+		packaged(t)
+		must("release")
+		must("promote", "wallet@"+headVersion(t), "--to", "live")
+		must("key", "new", "packages")
 	case "overland registry serve":
 		pictured(t)
 		must("seal", "-o", "../pictured.volume")

@@ -51,6 +51,16 @@ func pictured(t *testing.T) {
 	})
 }
 
+// packaged commits an application that is a package, in the current folder.
+func packaged(t *testing.T) {
+	t.Helper()
+	committed(t, map[string]string{
+		"motd": "hello\n",
+		"overland.yaml": "overland: 1\nname: wallet\nartifacts:\n  wallet-deb:\n    package: {format: deb, maintainer: A <a@localhost>, description: a wallet, files: {/usr/share/wallet: ./motd}}\n" +
+			"    platforms: [linux/amd64]\n",
+	})
+}
+
 // headVersion returns the version of the commit in the current folder.
 func headVersion(t *testing.T) string {
 	t.Helper()

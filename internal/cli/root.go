@@ -13,6 +13,7 @@ import (
 	"overland/internal/cli/image"
 	"overland/internal/cli/key"
 	"overland/internal/cli/netcache"
+	"overland/internal/cli/packages"
 	"overland/internal/cli/pipeline"
 	"overland/internal/cli/record"
 	"overland/internal/cli/registry"
@@ -35,7 +36,7 @@ type chapter struct {
 // chapters returns the verbs in the order of the way from a commit to a node.
 func chapters(t *term.Term) []chapter {
 	return []chapter{
-		{"release", "Build and release", slices.Concat(release.Verbs(t), pipeline.Verbs(t), image.Verbs(t), channel.Verbs(t))},
+		{"release", "Build and release", slices.Concat(release.Verbs(t), pipeline.Verbs(t), image.Verbs(t), packages.Verbs(t), channel.Verbs(t))},
 		{"carry", "Carry and install", volume.Verbs(t)},
 		{"record", "Record and replay", record.Verbs(t)},
 		{"serve", "Serve", slices.Concat(site.Verbs(t), cache.Verbs(t), registry.Verbs(t), netcache.Verbs(t), binary.Verbs(t))},

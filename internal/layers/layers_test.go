@@ -138,6 +138,7 @@ var floors = map[string]int{
 	"cli/cache":                 10,
 	"cli/channel":               10,
 	"cli/image":                 10,
+	"cli/packages":              10,
 	"cli/key":                   10,
 	"cli/netcache":              10,
 	"cli/registry":              10,
