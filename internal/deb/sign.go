@@ -97,8 +97,8 @@ func (s Signer) fingerprint() []byte {
 
 // signature returns the body of the packet of a signature over text, with more subpackets.
 func (s Signer) signature(kind byte, at time.Time, text, more []byte) ([]byte, error) {
-	print := s.fingerprint()
-	sub := concat([]byte{5, subTime}, be32(int(at.Unix())), []byte{byte(len(print) + 2), subIssuer, 4}, print, more)
+	id := s.fingerprint()
+	sub := concat([]byte{5, subTime}, be32(int(at.Unix())), []byte{byte(len(id) + 2), subIssuer, 4}, id, more)
 	head := concat([]byte{4, kind, eddsa, hashSHA512}, be16(len(sub)), sub)
 	sum := sha512.Sum512(concat(text, head, []byte{4, 0xff}, be32(len(head))))
 	sig, err := s.Sign(sum[:])
@@ -110,7 +110,7 @@ func (s Signer) signature(kind byte, at time.Time, text, more []byte) ([]byte, e
 	}
 	const half = ed25519.SignatureSize / 2
 	const idDigits, issuer = 8, 16
-	unhashed := concat([]byte{idDigits + 1, issuer}, print[len(print)-idDigits:]) // for older programs
+	unhashed := concat([]byte{idDigits + 1, issuer}, id[len(id)-idDigits:]) // for older programs
 	return concat(head, be16(len(unhashed)), unhashed, sum[:2], integer(sig[:half]), integer(sig[half:])), nil
 }
 
