@@ -29,8 +29,12 @@ func TestKindsOfKeys(t *testing.T) {
 		bytes []byte
 		ok    bool
 	}{
-		{"PUBLIC KEY", pkix, true}, {"RSA PUBLIC KEY", pkcs, true}, {"RSA PUBLIC KEY", pkix, false}, {"PUBLIC KEY", pkcs, false},
-		{"PRIVATE KEY", pkix, false}, {"CERTIFICATE", pkix, false},
+		{"PUBLIC KEY", pkix, true},
+		{"RSA PUBLIC KEY", pkcs, true},
+		{"RSA PUBLIC KEY", pkix, false},
+		{"PUBLIC KEY", pkcs, false},
+		{"PRIVATE KEY", pkix, false},
+		{"CERTIFICATE", pkix, false},
 	} {
 		got, err := signature.ParsePEM(pem.EncodeToMemory(&pem.Block{Type: c.kind, Bytes: c.bytes}))
 		if (err == nil) != c.ok || c.ok && !key.PublicKey.Equal(got) {

@@ -68,7 +68,7 @@ func isFile(what string) error {
 	if _, err := os.Stat(what); !errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if parts, err := filepath.Glob(what + ".*"); err != nil || len(parts) > 0 {
+	if parts, _ := filepath.Glob(what + ".*"); len(parts) > 0 {
 		return nil
 	}
 	return errs.Hint(errs.Errorf(errs.NotFound, "%s is neither a file nor a release", what),
