@@ -55,29 +55,36 @@ func (p Process) Is(uid int) bool {
 
 // Below returns the live processes that descend from process pid, parents before their children.
 func Below(pid int) []Process {
-	list, _, _ := Around(pid)
-	return list
+	var all []Process
+	_ = Each(func(p Process) { all = append(all, p) })
+	return below(all, pid)
 }
 
-// Around returns, of one look at the machine, the live processes that descend from process pid, parents
-// before their children, and all others, pid itself among them.
-func Around(pid int) (below, others []Process, err error) {
-	var all []Process
+// Around returns, of one look at the machine, what Below does, and all other live processes, pid itself
+// among them.
+func Around(pid int) (under, others []Process, err error) {
+	err = Each(func(p Process) { others = append(others, p) })
+	under = below(others, pid)
+	ours := map[int]bool{}
+	for _, p := range under {
+		ours[p.PID] = true
+	}
+	return under, slices.DeleteFunc(others, func(p Process) bool { return ours[p.PID] || p.Dead() }), err
+}
+
+// below returns the live processes of all that descend from pid, parents before their children.
+func below(all []Process, pid int) []Process {
 	children := map[int][]Process{}
-	err = Each(func(p Process) {
+	for _, p := range all {
 		if !p.Dead() {
-			all = append(all, p)
 			children[p.Parent] = append(children[p.Parent], p)
 		}
-	})
-	below = slices.Clone(children[pid])
-	ours := map[int]bool{}
-	for i := 0; i < len(below); i++ {
-		ours[below[i].PID] = true
-		below = append(below, children[below[i].PID]...)
 	}
-	others = slices.DeleteFunc(all, func(p Process) bool { return ours[p.PID] })
-	return below, others, err
+	list := slices.Clone(children[pid])
+	for i := 0; i < len(list); i++ {
+		list = append(list, children[list[i].PID]...)
+	}
+	return list
 }
 
 // Sender returns the name of the process below the process pid that has the socket which, in the
