@@ -34,8 +34,9 @@ func chooseRoot(ctx context.Context, e env, c *call, src stage.Source) (string, 
 		}
 		return string(fp), nil
 	}
-	if s, err := agent.Peek(c.dir); err == nil && s.Root != "" {
-		return "", nil
+	s, err := agent.Peek(c.dir)
+	if s.Root != "" || errs.KindOf(err) == errs.Denied { // somebody else's node has a root that is not seen
+		return "", err
 	}
 	fp, err := provisioned(provisionedRoot)
 	if err != nil || fp != "" {
