@@ -15,8 +15,11 @@ import (
 func TestAnEnvironmentOfAnyBytes(t *testing.T) {
 	o, out := newOptions(t, "")
 	o.Lock = &lockfile.Lock{}
-	o.Environ = append(o.Environ, "RAW=a\xff\xfeb", "BIG="+strings.Repeat("x", 100_000))
-	o.Command = []string{"sh", "-c", `printf '%s %s %s' "$RAW" "$1" "${#BIG}"`, "sh", "\xe4"}
+	o.Environ = append(o.Environ, "RAW=a\xff\xfeb")
+	for i := range 15 { // Linux takes 128 KiB in a variable, and 2 MiB in all
+		o.Environ = append(o.Environ, fmt.Sprintf("BIG%d=%s", i, strings.Repeat("x", 100_000)))
+	}
+	o.Command = []string{"sh", "-c", `printf '%s %s %s' "$RAW" "$1" "${#BIG14}"`, "sh", "\xe4"}
 	if _, err := session.Replay(t.Context(), o); err != nil || out.String() != "a\xff\xfeb \xe4 100000" {
 		t.Errorf("%v, %q", err, out)
 	}
