@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -204,7 +205,7 @@ func (c compile) same() string {
 		words = append(words, env...)
 	}
 	words = append(words, "go", "build")
-	if c.settings.Dir != "" {
+	if path.Clean(c.settings.Dir) != "." {
 		words = append(words, "-C", c.settings.Dir)
 	}
 	if len(c.settings.Tags) > 0 {
