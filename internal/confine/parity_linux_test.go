@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"overland/internal/confine"
+	"overland/internal/procfs"
 )
 
 // probeVerb makes this test program try every system call and print what a filter says of it.
@@ -18,7 +19,8 @@ const probeVerb = "probe"
 // calls is how many numbers are tried: some more than any kernel here answers.
 const calls = 480
 
-// wait is how long a call may take; one that is still there was let through.
+// wait is how long a call may take; one that sleeps then was let through. On a busy machine its process may not even
+// have begun.
 const wait = 150 * time.Millisecond
 
 // probe prints a line for each call: its number, and whether it is refused (EPERM), does not exist
@@ -50,7 +52,7 @@ func try(nr uintptr) string {
 		if got, err := syscall.Wait4(int(pid), &status, syscall.WNOHANG, nil); err != nil || got == int(pid) {
 			break
 		}
-		if time.Now().After(deadline) { // it waits for something: the filter let it through
+		if time.Now().After(deadline) && sleeps(int(pid)) { // it waits for something: the filter let it through
 			_ = syscall.Kill(int(pid), syscall.SIGKILL)
 			_, _ = syscall.Wait4(int(pid), &status, 0, nil)
 			return "through"
@@ -63,6 +65,12 @@ func try(nr uintptr) string {
 		return "not there"
 	}
 	return "through"
+}
+
+// sleeps reports whether a process waits for something, as far as can be seen.
+func sleeps(pid int) bool {
+	p, err := procfs.Read(pid)
+	return err != nil || p.State == 'S'
 }
 
 // reviewed are the calls that we answer otherwise than runc with libseccomp does,
