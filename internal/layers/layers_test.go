@@ -109,6 +109,7 @@ var floors = map[string]int{
 	"builder/command":           5,
 	"builder/image":             5,
 	"builder/packages":          5,
+	"builder/placed":            5,
 	"builder/rootfs":            5,
 	"builder/golang":            5,
 	"builder/shared":            5,

@@ -3,12 +3,11 @@ package image
 import (
 	"errors"
 	"maps"
-	"path"
 	"slices"
-	"strings"
 
 	"overland/internal/appfile"
 	"overland/internal/builder"
+	"overland/internal/builder/placed"
 	"overland/internal/errs"
 )
 
@@ -91,18 +90,12 @@ func (i *Image) expanded(j *builder.Job) (*Image, error) {
 		if _, twice := out.Files[at]; twice {
 			failed = errors.Join(failed, errs.Errorf(errs.Invalid, "files: %.100q is there twice", at))
 		}
-		if f.Path = expand(f.Path); f.Path != "" && !below(f.Path) {
+		if f.Path = expand(f.Path); f.Path != "" && !placed.Below(f.Path) {
 			failed = errors.Join(failed, errs.Errorf(errs.Invalid, "files: %.100q leaves the repository", f.Path))
 		}
 		out.Files[at] = f
 	}
 	return &out, errs.E(errs.Invalid, failed)
-}
-
-// below reports whether the path p of the commit stays below its top.
-func below(p string) bool {
-	p = path.Clean(p)
-	return !path.IsAbs(p) && p != ".." && !strings.HasPrefix(p, "../") && !strings.ContainsRune(p, 0)
 }
 
 // Given is what a person gives beside overland.yaml: an image that differs from what the commit says.

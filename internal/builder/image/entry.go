@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"overland/internal/archive"
+	"overland/internal/builder/placed"
 	"overland/internal/errs"
 	"overland/internal/image"
 	"overland/internal/store"
@@ -64,7 +65,7 @@ func (m *making) entry(ctx context.Context) (image.Made, error) {
 	}
 	text := fmt.Sprintf(entryScript, strings.Join(words, " "))
 	return m.image.packing().PutLayer(ctx, m.b.o.Store, dated(), func(l *image.Layer) error {
-		return l.Add(image.Entry{Name: entryPath, Mode: programMode, Size: int64(len(text)), Time: dated()}, strings.NewReader(text))
+		return l.Add(image.Entry{Name: entryPath, Mode: placed.ProgramMode, Size: int64(len(text)), Time: dated()}, strings.NewReader(text))
 	})
 }
 

@@ -2,7 +2,6 @@ package image
 
 import (
 	"maps"
-	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -10,6 +9,7 @@ import (
 
 	"overland/internal/appfile"
 	"overland/internal/appfile/yamlfile"
+	"overland/internal/builder/placed"
 	"overland/internal/image"
 )
 
@@ -35,20 +35,11 @@ type Image struct {
 	Args          map[string]string // defaults of {{.Args.NAME}}, by name
 }
 
-// File is what is placed at a path of the image: an artifact, or a file or folder of the commit.
-type File struct {
-	Artifact string // its name, or
-	Path     string // below the top of the repository; slash-separated
-	Mode     string // octal; "" = 0755 for programs and folders, 0644 for other files
-	Owner    string // "uid:gid"; "" = 0:0
-}
+// File is what is placed at a path of the image; its Owner is "uid:gid".
+type File = placed.File
 
 var (
-	namePattern     = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 	absolutePattern = regexp.MustCompile(`^(/[^/\x00]+)+$`)
-	sourcePattern   = regexp.MustCompile(`^([a-z][a-z0-9-]{0,62}|\./[^\x00]*)$`)
-	pathPattern     = regexp.MustCompile(`^\./`)
-	modePattern     = regexp.MustCompile(`^0?[0-7]{3,4}$`)
 	ownerPattern    = regexp.MustCompile(`^[0-9]{1,10}:[0-9]{1,10}$`)
 	userPattern     = regexp.MustCompile(`^([a-z_][a-z0-9_-]{0,31}|[0-9]{1,10})(:([a-z_][a-z0-9_-]{0,31}|[0-9]{1,10}))?$`)
 	envPattern      = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
@@ -58,18 +49,17 @@ var (
 )
 
 const (
-	nameForm     = "an artifact's name"
 	absoluteForm = "written like /usr/bin/wallet"
-	sourceForm   = "an artifact's name, or a file or folder of the commit, written like ./etc/wallet.conf"
 )
 
 // Keys returns the key "image" with all that stands under it. Its Settings are an *Image.
 func Keys() yamlfile.Builder {
 	b := yamlfile.NewBuilder(Key, "Builder key: a container image of other artifacts and files of the commit.", []yamlfile.Key[Image]{
 		yamlfile.Text("base", "The artifact with the root file system on which it stands, one tar; left out, it stands on nothing.",
-			namePattern, nameForm, func(i *Image) *string { return &i.Base }),
+			placed.NamePattern, placed.NameForm, func(i *Image) *string { return &i.Base }),
 		yamlfile.Table("files", "What is placed in it, by path: an artifact, or a file or folder of the commit, written like ./etc/wallet.conf.",
-			absolutePattern, absoluteForm, fileKeys(), source(), func(i *Image) *map[string]File { return &i.Files }),
+			absolutePattern, absoluteForm, placed.Keys("Its owner, in numbers: 65532:65532; 0:0 when left out.", ownerPattern, "written like 65532:65532"), placed.Short(),
+			func(i *Image) *map[string]File { return &i.Files }),
 		yamlfile.Words("entrypoint", "The program that a container runs, and its first arguments.", func(i *Image) *[]string { return &i.Entrypoint }),
 		yamlfile.OneOf("other-programs", "With allowed, a container whose first argument is a program of the image runs that: docker run IMAGE sh. "+
 			"All else are arguments of the entrypoint. It needs /bin/sh in the image.", []string{AnyProgram}, func(i *Image) *string { return &i.OtherPrograms }),
@@ -109,59 +99,11 @@ func Keys() yamlfile.Builder {
 			d.Fail(n, "name the entrypoint", "other-programs, and no entrypoint beside which they are")
 		}
 		for _, at := range slices.Sorted(maps.Keys(i.Files)) {
-			if f := i.Files[at]; (f.Artifact == "") == (f.Path == "") {
-				d.Fail(n, sourceForm, "files: %.60q: one of artifact and path", at)
-			}
+			i.Files[at].Check(d, n, at)
 		}
 		return i
 	}
 	return b
-}
-
-// source is the short form of a File.
-func source() yamlfile.Key[File] {
-	var s string
-	return yamlfile.Text("file", "", sourcePattern, sourceForm, func(*File) *string { return &s }).Then(func(d *yamlfile.Decoder, n yamlfile.Node, f *File) {
-		if strings.HasPrefix(s, "./") {
-			f.Path = local(d, n, s)
-		} else {
-			f.Artifact = s
-		}
-	})
-}
-
-func fileKeys() []yamlfile.Key[File] {
-	return []yamlfile.Key[File]{
-		yamlfile.Text("artifact", "The artifact that is placed.", namePattern, nameForm, func(f *File) *string { return &f.Artifact }),
-		{
-			Name: "path", Doc: "The file or folder of the commit that is placed: ./etc/wallet.conf.",
-			Schema: yamlfile.Schema{"type": "string", "pattern": pathPattern},
-			Set: func(d *yamlfile.Decoder, n yamlfile.Node, f *File) {
-				if s, ok := d.Match(n, "path", pathPattern, "written like ./etc/wallet.conf"); ok {
-					f.Path = local(d, n, s)
-				}
-			},
-			Get: func(f *File) any {
-				if f.Path == "" {
-					return ""
-				}
-				return "./" + f.Path
-			},
-		},
-		yamlfile.Text("mode", "Its permissions, in octal and quotes: \"0755\".", modePattern, "in octal and quotes, like \"0755\"",
-			func(f *File) *string { return &f.Mode }),
-		yamlfile.Text("owner", "Its owner, in numbers: 65532:65532; 0:0 when left out.", ownerPattern, "written like 65532:65532",
-			func(f *File) *string { return &f.Owner }),
-	}
-}
-
-// local returns s, a path of the commit, below its top.
-func local(d *yamlfile.Decoder, n yamlfile.Node, s string) string {
-	clean := path.Clean(s)
-	if !below(s) {
-		d.Fail(n, sourceForm, "%.60q leaves the repository", s)
-	}
-	return clean
 }
 
 func checkPorts(d *yamlfile.Decoder, n yamlfile.Node, i *Image) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"overland/internal/builder"
+	"overland/internal/builder/placed"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/image"
@@ -25,11 +26,6 @@ type making struct {
 	job   builder.Job
 	image Image
 }
-
-const (
-	programMode = 0o755
-	fileMode    = 0o644
-)
 
 // dated is the time of every file that is placed.
 func dated() time.Time { return time.Unix(0, 0).UTC() }
@@ -84,17 +80,13 @@ func (m *making) layers(ctx context.Context, src string) ([]image.Step, error) {
 // artifact adds the artifact name at paths: once, and under the other paths as hard links where mode and owner agree.
 func (m *making) artifact(ctx context.Context, l *image.Layer, name string, paths []string) error {
 	of := m.job.Needs[name]
-	mode := fs.FileMode(programMode)
-	if of.Data {
-		mode = fileMode
-	}
 	type owned struct {
 		mode     fs.FileMode
 		uid, gid int
 	}
 	first := map[owned]string{}
 	for _, at := range paths {
-		e, err := entry(at, m.image.Files[at], mode)
+		e, err := entry(at, m.image.Files[at], placed.ModeOf(of))
 		if err != nil {
 			return err
 		}
@@ -120,17 +112,13 @@ func (m *making) artifact(ctx context.Context, l *image.Layer, name string, path
 	return nil
 }
 
-// entry returns the member that f becomes at the path at; mode is its mode when f names none.
-func entry(at string, f File, mode fs.FileMode) (image.Entry, error) {
-	e := image.Entry{Name: strings.TrimPrefix(at, "/"), Mode: mode, Time: dated()}
-	if f.Mode != "" {
-		const octal, bits = 8, 16
-		n, err := strconv.ParseUint(f.Mode, octal, bits)
-		if err != nil {
-			return e, errs.E(errs.Invalid, err)
-		}
-		e.Mode = fsx.Mode(int64(n))
+// entry returns the member that f becomes at the path at; usual is its mode when f names none.
+func entry(at string, f File, usual fs.FileMode) (image.Entry, error) {
+	mode, err := f.FileMode(usual)
+	if err != nil {
+		return image.Entry{}, err
 	}
+	e := image.Entry{Name: strings.TrimPrefix(at, "/"), Mode: mode, Time: dated()}
 	if uid, gid, ok := strings.Cut(f.Owner, ":"); ok {
 		var err1, err2 error
 		e.UID, err1 = strconv.Atoi(uid)
@@ -152,54 +140,19 @@ func (m *making) commit(l *image.Layer, src string, paths []string) error {
 	defer root.Close()
 	for _, at := range paths {
 		f := m.image.Files[at]
-		for _, left := range m.job.Left {
-			if left.Path == f.Path || f.Path == "." || strings.HasPrefix(left.Path, f.Path+"/") {
-				return left.Err()
-			}
-		}
-		if err := m.tree(l, root, at, f); err != nil {
+		err := f.Walk(m.job, root, "under files", func(name, below string, info fs.FileInfo, f File) error {
+			return place(l, root, name, path.Join(at, below), info, f)
+		})
+		if err != nil {
 			return fmt.Errorf("./%s: %w", f.Path, err)
 		}
 	}
 	return nil
 }
 
-func (m *making) tree(l *image.Layer, root *os.Root, at string, f File) error {
-	info, err := root.Lstat(f.Path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return errs.Hint(errs.Errorf(errs.Invalid, "it is not in the commit"), "commit it, or mend its path under files")
-	}
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() {
-		return place(l, root, f.Path, at, info, f)
-	}
-	f.Mode = "" // of one file
-	return fs.WalkDir(root.FS(), f.Path, func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		below := "."
-		if name != f.Path {
-			below = strings.TrimPrefix(name, strings.TrimSuffix(f.Path+"/", "./"))
-		}
-		return place(l, root, name, path.Join(at, below), info, f)
-	})
-}
-
 // place adds what root has under name, with the mode and owner of f, at the path at.
 func place(l *image.Layer, root *os.Root, name, at string, info fs.FileInfo, f File) error {
-	const executable = 0o100
-	mode := fs.FileMode(fileMode)
-	if info.Mode()&executable != 0 || info.IsDir() {
-		mode = programMode
-	}
-	e, err := entry(at, f, mode)
+	e, err := entry(at, f, placed.UsualMode(info))
 	if err != nil {
 		return err
 	}

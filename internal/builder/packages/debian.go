@@ -114,7 +114,7 @@ func (m *making) service(name string, s Service) (deb.Member, error) {
 	if s.Unit == "" {
 		return text(at, m.unit(s)), nil
 	}
-	list, err := m.tree(at, s.Unit, fileMode)
+	list, err := m.tree(at, File{Path: s.Unit, Mode: "0644"})
 	if err == nil && (len(list) != 1 || !list[0].Mode.IsRegular()) {
 		err = notOne(s.Unit)
 	}

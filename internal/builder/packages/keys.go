@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"overland/internal/appfile/yamlfile"
+	"overland/internal/builder/placed"
 	"overland/internal/deb"
 	"overland/internal/platform"
 )
@@ -34,13 +35,8 @@ type Package struct {
 	Services map[string]Service
 }
 
-// File is what is placed at a path: an artifact, or a file or folder of the commit.
-type File struct {
-	Artifact string // its name, or
-	Path     string // below the top of the repository; slash-separated
-	Mode     string // octal; "" = 0755 for programs and folders, 0644 for other files
-	Owner    string // "user:group", names on the machine; "" = root:root
-}
+// File is what is placed at a path; its Owner is "user:group", names on the machine.
+type File = placed.File
 
 // Service is what the service manager runs: a Unit, or what one is made of.
 type Service struct {
@@ -55,7 +51,6 @@ type Service struct {
 const NoHome = "/nonexistent"
 
 var (
-	artifactPattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 	packagePattern  = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
 	personPattern   = regexp.MustCompile(`^[^<>@,\x00-\x1f]+ <[^<>@\s\x00-\x1f]+@[^<>@\s\x00-\x1f]+>$`)
 	somePattern     = regexp.MustCompile(`^\S`)
@@ -64,20 +59,13 @@ var (
 	licensePattern  = regexp.MustCompile(`^[^\x00-\x1f]+$`)
 	absolutePattern = regexp.MustCompile(`^(/[A-Za-z0-9@_+=:,.~-]+)+$`)
 	homePattern     = regexp.MustCompile(`^(/[A-Za-z0-9_+.-]+)+$`)
-	sourcePattern   = regexp.MustCompile(`^([a-z][a-z0-9-]{0,62}|\./[^\x00]*)$`)
-	localPattern    = regexp.MustCompile(`^\./`)
-	modePattern     = regexp.MustCompile(`^0?[0-7]{3,4}$`)
 	userPattern     = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
 	ownerPattern    = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}:[a-z_][a-z0-9_-]{0,31}$`)
 	servicePattern  = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
 	envPattern      = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
-const (
-	nameForm     = "an artifact's name"
-	absoluteForm = "written like /usr/bin/wallet, of letters, digits and @_+=:,.~-"
-	sourceForm   = "an artifact's name, or a file or folder of the commit, written like ./etc/wallet.conf"
-)
+const absoluteForm = "written like /usr/bin/wallet, of letters, digits and @_+=:,.~-"
 
 // Keys returns the key "package" with all that stands under it. Its Settings are a *Package.
 func Keys() yamlfile.Builder {
@@ -103,7 +91,7 @@ func Keys() yamlfile.Builder {
 		yamlfile.Text("license", "Its license: a name, or a file of the commit with its text, written like ./LICENSE.", licensePattern, "a line of text",
 			func(p *Package) *string { return &p.License }).Then(func(d *yamlfile.Decoder, n yamlfile.Node, p *Package) {
 			if strings.HasPrefix(p.License, "./") {
-				local(d, n, p.License)
+				placed.Local(d, n, p.License)
 			}
 		}),
 		relations("depends", "Packages that it needs: libc6 (>= 2.36).", func(p *Package) *[]string { return &p.Depends }),
@@ -112,7 +100,8 @@ func Keys() yamlfile.Builder {
 		relations("replaces", "Packages whose files it may take over.", func(p *Package) *[]string { return &p.Replaces }),
 		relations("provides", "Names under which others may depend on it.", func(p *Package) *[]string { return &p.Provides }),
 		yamlfile.Table("files", "What is in it, by path: an artifact, or a file or folder of the commit, written like ./etc/wallet.conf. Files below /etc are "+
-			"configuration: what a person edits in them stays.", absolutePattern, absoluteForm, fileKeys(), shortFile(), func(p *Package) *map[string]File { return &p.Files }).Must(),
+			"configuration: what a person edits in them stays.", absolutePattern, absoluteForm,
+			placed.Keys("Its owner and group, by name: root:wallet; root:root when left out.", ownerPattern, "written like root:wallet"), placed.Short(), func(p *Package) *map[string]File { return &p.Files }).Must(),
 		yamlfile.Texts("users", "System users that it needs, by name: the folder of each, which it owns, or "+NoHome+".", userPattern, "a user's name, like wallet",
 			func(p *Package) *map[string]string { return &p.Users }).Then(checkUsers),
 		yamlfile.Table("services", "What the service manager starts, by name: a unit of the commit, written like ./deploy/wallet.service, or what it runs.", servicePattern,
@@ -123,7 +112,7 @@ func Keys() yamlfile.Builder {
 	b.Read = func(d *yamlfile.Decoder, n yamlfile.Node) any {
 		got := read(d, n)
 		if p, ok := got.(*Package); ok {
-			p.check(func(hint, format string, args ...any) { d.Fail(n, hint, format, args...) })
+			p.check(d, n)
 		}
 		return got
 	}
@@ -131,24 +120,21 @@ func Keys() yamlfile.Builder {
 }
 
 // check says what in p does not fit together.
-func (p *Package) check(fail func(hint, format string, args ...any)) {
+func (p *Package) check(d *yamlfile.Decoder, n yamlfile.Node) {
 	for _, at := range slices.Sorted(maps.Keys(p.Files)) {
-		f := p.Files[at]
-		if (f.Artifact == "") == (f.Path == "") {
-			fail(sourceForm, "files: %.60q: one of artifact and path", at)
-		}
+		p.Files[at].Check(d, n, at)
 		if path.Clean(at) != at {
-			fail(absoluteForm, "files: %.60q: not a clean path", at)
+			d.Fail(n, absoluteForm, "files: %.60q: not a clean path", at)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
 		switch s := p.Services[name]; {
 		case (s.Unit == "") == (len(s.Exec) == 0):
-			fail("write a unit of the commit, or exec: [/usr/bin/wallet]", "service %s: one of unit and exec", name)
+			d.Fail(n, "write a unit of the commit, or exec: [/usr/bin/wallet]", "service %s: one of unit and exec", name)
 		case s.Unit == "" && !path.IsAbs(s.Exec[0]):
-			fail("write its path: /usr/bin/wallet", "service %s: %.60q is not an absolute path", name, s.Exec[0])
+			d.Fail(n, "write its path: /usr/bin/wallet", "service %s: %.60q is not an absolute path", name, s.Exec[0])
 		case s.User != "" && p.Users[s.User] == "":
-			fail("name it under users", "service %s: no user %s", name, s.User)
+			d.Fail(n, "name it under users", "service %s: no user %s", name, s.User)
 		}
 	}
 }
@@ -175,67 +161,17 @@ func checkUsers(d *yamlfile.Decoder, n yamlfile.Node, p *Package) {
 	}
 }
 
-// shortFile is the short form of a File.
-func shortFile() yamlfile.Key[File] {
-	var s string
-	return yamlfile.Text("file", "", sourcePattern, sourceForm, func(*File) *string { return &s }).Then(func(d *yamlfile.Decoder, n yamlfile.Node, f *File) {
-		if strings.HasPrefix(s, "./") {
-			f.Path = local(d, n, s)
-		} else {
-			f.Artifact = s
-		}
-	})
-}
-
 // shortService is the short form of a Service.
 func shortService() yamlfile.Key[Service] {
-	return localKey("unit", "", func(s *Service) *string { return &s.Unit })
-}
-
-func fileKeys() []yamlfile.Key[File] {
-	return []yamlfile.Key[File]{
-		yamlfile.Text("artifact", "The artifact that is placed.", artifactPattern, nameForm, func(f *File) *string { return &f.Artifact }),
-		localKey("path", "The file or folder of the commit that is placed: ./etc/wallet.conf.", func(f *File) *string { return &f.Path }),
-		yamlfile.Text("mode", "Its permissions, in octal and quotes: \"0755\".", modePattern, "in octal and quotes, like \"0755\"",
-			func(f *File) *string { return &f.Mode }),
-		yamlfile.Text("owner", "Its owner and group, by name: root:wallet; root:root when left out.", ownerPattern, "written like root:wallet",
-			func(f *File) *string { return &f.Owner }),
-	}
+	return placed.LocalKey("unit", "", func(s *Service) *string { return &s.Unit })
 }
 
 func serviceKeys() []yamlfile.Key[Service] {
 	return []yamlfile.Key[Service]{
-		localKey("unit", "The unit, a file of the commit: ./deploy/wallet.service.", func(s *Service) *string { return &s.Unit }),
+		placed.LocalKey("unit", "The unit, a file of the commit: ./deploy/wallet.service.", func(s *Service) *string { return &s.Unit }),
 		yamlfile.Words("exec", "The program that it runs, and its arguments.", func(s *Service) *[]string { return &s.Exec }),
 		yamlfile.Text("user", "The user that it runs as, one of users; root when left out.", userPattern, "a user's name, like wallet", func(s *Service) *string { return &s.User }),
 		yamlfile.Texts("env", "Environment variables.", envPattern, "a variable's name, like HOME", func(s *Service) *map[string]string { return &s.Env }),
 		yamlfile.Text("workdir", "The folder that it starts in.", absolutePattern, absoluteForm, func(s *Service) *string { return &s.WorkDir }),
 	}
-}
-
-// localKey is a key with a path of the commit, written like ./etc/wallet.conf.
-func localKey[T any](name, doc string, at func(*T) *string) yamlfile.Key[T] {
-	return yamlfile.Key[T]{
-		Name: name, Doc: doc, Schema: yamlfile.Schema{"type": "string", "pattern": localPattern},
-		Set: func(d *yamlfile.Decoder, n yamlfile.Node, to *T) {
-			if s, ok := d.Match(n, name, localPattern, "written like ./etc/wallet.conf"); ok {
-				*at(to) = local(d, n, s)
-			}
-		},
-		Get: func(from *T) any {
-			if *at(from) == "" {
-				return ""
-			}
-			return "./" + *at(from)
-		},
-	}
-}
-
-// local returns s, a path of the commit, below its top.
-func local(d *yamlfile.Decoder, n yamlfile.Node, s string) string {
-	clean := path.Clean(s)
-	if clean == ".." || strings.HasPrefix(clean, "../") || strings.ContainsRune(clean, 0) {
-		d.Fail(n, sourceForm, "%.60q leaves the repository", s)
-	}
-	return clean
 }

@@ -12,11 +12,11 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"overland/internal/builder"
+	"overland/internal/builder/placed"
 	"overland/internal/deb"
 	"overland/internal/deflate"
 	"overland/internal/errs"
@@ -41,11 +41,7 @@ type owned struct {
 	mode      fs.FileMode
 }
 
-const (
-	programMode = 0o755
-	fileMode    = 0o644
-	homeMode    = 0o750
-)
+const homeMode = 0o750
 
 // members returns all that is in the package, by name.
 func (m *making) members() ([]deb.Member, error) {
@@ -86,28 +82,18 @@ func (m *making) members() ([]deb.Member, error) {
 
 // file returns what f puts at the path at.
 func (m *making) file(at string, f File) ([]deb.Member, error) {
-	mode := fs.FileMode(0)
-	if f.Mode != "" {
-		const octal, bits = 8, 16
-		n, err := strconv.ParseUint(f.Mode, octal, bits)
-		if err != nil {
-			return nil, errs.E(errs.Invalid, err)
-		}
-		mode = fsx.Mode(int64(n))
-	}
 	var list []deb.Member
+	var err error
 	if f.Artifact != "" {
 		of := m.job.Needs[f.Artifact]
-		usual := fs.FileMode(programMode)
-		if of.Data {
-			usual = fileMode
-		}
-		list = []deb.Member{{Name: at, Mode: cmp.Or(mode, usual), Size: of.Size, Open: func() (io.ReadCloser, error) { return m.depot.Open(m.ctx, of.Digest) }}}
-	} else {
-		var err error
-		if list, err = m.tree(at, f.Path, mode); err != nil {
-			return nil, fmt.Errorf("./%s: %w", f.Path, err)
-		}
+		one := deb.Member{Name: at, Size: of.Size, Open: func() (io.ReadCloser, error) { return m.depot.Open(m.ctx, of.Digest) }}
+		one.Mode, err = f.FileMode(placed.ModeOf(of))
+		list = append(list, one)
+	} else if list, err = m.tree(at, f); err != nil {
+		err = fmt.Errorf("./%s: %w", f.Path, err)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if f.Owner == "" || f.Owner == "root:root" {
 		return list, nil
@@ -119,59 +105,30 @@ func (m *making) file(at string, f File) ([]deb.Member, error) {
 	return list, nil
 }
 
-// tree returns what the commit has under name, for the path at. Links are placed as links, and never followed.
-func (m *making) tree(at, name string, mode fs.FileMode) ([]deb.Member, error) {
-	for _, left := range m.job.Left {
-		if left.Path == name || name == "." || strings.HasPrefix(left.Path, name+"/") {
-			return nil, left.Err()
-		}
-	}
-	info, err := m.root.Lstat(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errs.Hint(errs.Errorf(errs.Invalid, "it is not in the commit"), "commit it, or mend its path in overland.yaml")
-	}
-	if err != nil {
-		return nil, err
-	}
-	if !info.IsDir() {
-		one, err := m.place(at, name, info, mode)
-		return []deb.Member{one}, err
-	}
-	var list []deb.Member
-	return list, fs.WalkDir(m.root.FS(), name, func(below string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		rest := strings.TrimPrefix(strings.TrimPrefix(below, strings.TrimPrefix(name, ".")), "/")
-		one, err := m.place(path.Join(at, rest), below, info, 0)
+// tree returns what the commit has under f.Path, for the path at. Links are placed as links, and never followed.
+func (m *making) tree(at string, f File) (list []deb.Member, err error) {
+	err = f.Walk(m.job, m.root, "in overland.yaml", func(name, below string, info fs.FileInfo, f File) error {
+		one, err := m.place(path.Join(at, below), name, info, f)
 		list = append(list, one)
 		return err
 	})
+	return list, err
 }
 
-// place returns the member at of what the commit has under name.
-func (m *making) place(at, name string, info fs.FileInfo, mode fs.FileMode) (deb.Member, error) {
-	const executable = 0o100
-	one := deb.Member{Name: at, Mode: fileMode}
+// place returns the member at of what the commit has under name, with the mode of f.
+func (m *making) place(at, name string, info fs.FileInfo, f File) (one deb.Member, err error) {
+	one.Name = at
 	switch {
 	case info.IsDir():
-		one.Mode = fs.ModeDir | programMode
-		return one, nil
+		one.Mode = fs.ModeDir | placed.UsualMode(info)
 	case info.Mode().Type() == fs.ModeSymlink:
-		var err error
 		one.Mode = fs.ModeSymlink
 		one.Target, err = m.root.Readlink(name)
-		return one, err
-	case info.Mode()&executable != 0:
-		one.Mode = programMode
+	default:
+		one.Size, one.Open = info.Size(), func() (io.ReadCloser, error) { return fsx.OpenIn(m.root, name) }
+		one.Mode, err = f.FileMode(placed.UsualMode(info))
 	}
-	one.Mode, one.Size = cmp.Or(mode, one.Mode), info.Size()
-	one.Open = func() (io.ReadCloser, error) { return fsx.OpenIn(m.root, name) }
-	return one, nil
+	return one, err
 }
 
 func notOne(name string) error { return errs.Errorf(errs.Invalid, "./%s: it is not one file", name) }
@@ -181,7 +138,7 @@ func (o owned) bits() int64 { return fsx.ModeBits(o.mode) }
 
 // text returns a member with that text.
 func text(at, s string) deb.Member {
-	return deb.Member{Name: at, Mode: fileMode, Size: int64(len(s)), Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(s)), nil }}
+	return deb.Member{Name: at, Mode: placed.FileMode, Size: int64(len(s)), Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(s)), nil }}
 }
 
 // about returns what a package says of itself below usr/share/doc, where list does not: its license, and its changelog.
@@ -198,7 +155,7 @@ func (m *making) about(list []deb.Member) ([]deb.Member, error) {
 	}
 	rights := text(dir+"copyright", fmt.Sprintf("%s was made of commit %s.\n\nLicense: %s\n", m.Name, m.Commit, cmp.Or(m.Package.License, "not told")))
 	if name, local := strings.CutPrefix(m.Package.License, "./"); local {
-		some, err := m.tree(rights.Name, path.Clean(name), fileMode)
+		some, err := m.tree(rights.Name, File{Path: path.Clean(name), Mode: "0644"})
 		if err == nil && (len(some) != 1 || !some[0].Mode.IsRegular()) {
 			err = notOne(name)
 		}
