@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -25,7 +26,7 @@ func (l led) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errs.Errorf(errs.Untrusted, "%s leads to %.200q, without TLS", l.base.Host, r.URL.Host)
 	}
 	res, _, err := noNearer(l.rt, r, reachOfOrigin(r.Context(), l.base.String()), reachOf)
-	if err == errNear { //nolint:errorlint // it is the very one
+	if errors.Is(err, errNear) {
 		err = errs.Errorf(errs.Untrusted, "%s leads to %.200q, which is nearer than itself", l.base.Host, r.URL.Host)
 	}
 	return res, err
