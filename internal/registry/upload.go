@@ -236,16 +236,12 @@ func (r *Registry) Finish(ctx context.Context, name Name, account, id string, d 
 // verify returns which blob the upload is, an error that wraps digest.ErrMismatch when it is not d.
 func (u *upload) verify(ctx context.Context, d Digest) (b digest.Digest, size int64, err error) {
 	size = u.u.Offset()
-	if d.SHA512() {
-		if err := u.check(d, size); err != nil {
-			return "", 0, err
-		}
-		if b, err = u.u.Digest(ctx); err != nil {
-			return "", 0, err
-		}
-		return b, size, nil
-	}
-	if b, err = u.u.Digest(ctx); err == nil && string(b) != string(d) {
+	b, err = u.u.Digest(ctx)
+	switch {
+	case err != nil:
+	case d.SHA512():
+		err = u.check(d, size)
+	case string(b) != string(d):
 		err = errs.Errorf(errs.Untrusted, "blob %s: its bytes are %s: %w", d, b, digest.ErrMismatch)
 	}
 	return b, size, err
