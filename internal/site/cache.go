@@ -50,7 +50,6 @@ type cached struct {
 	chain    *mirror.Chain // nil = no upstream sites
 	mirrors  *oci.Protocol // of other registries; nil = none
 	entries  http.Handler  // what the cache holds, for other sites; nil = there is no cache
-	private  *private      // the depot without the images that are for accounts; nil = there are none
 	handler  http.Handler  // of the cache's own listener; nil = none
 	listener *admission.Listener
 }
@@ -81,9 +80,8 @@ func (c *cached) close() error {
 func openCache(ctx context.Context, dir string, blobs *storedir.Store, known *db.DB, images *images, o Options, e edges) (_ *cached, err error) {
 	c := &cached{}
 	var hides func(context.Context, digest.Digest) (bool, error)
-	if o.Images.Private {
-		c.private = &private{Opener: blobs, dir: dir, blobs: blobs, known: known, cached: c}
-		hides = c.private.hides
+	if p := images.private; p != nil {
+		p.cached, hides = c, p.hides
 	}
 	if len(o.Upstreams) > 0 {
 		chain := e.mirror
@@ -112,7 +110,7 @@ func openCache(ctx context.Context, dir string, blobs *storedir.Store, known *db
 	}
 	c.cache, err = cache.Open(ctx, home.Cache.In(dir), blobs, cache.Options{
 		Upstream: up, Near: near, Offline: o.Cache.Offline, Limit: o.Cache.Limit, Log: o.Log, Facts: facts{known},
-		Coming: c.private.coming,
+		Coming: images.private.coming,
 		Roots: func(ctx context.Context) (map[digest.Digest]bool, error) {
 			return roots(ctx, dir, blobs, c.netcache.shelf, images.registry)
 		},

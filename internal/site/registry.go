@@ -50,6 +50,7 @@ type images struct {
 	known    *db.DB
 	o        Options
 	mirrored *registryface.Mirrored
+	private  *private // the depot without the images that are for accounts; nil = there are none
 }
 
 // openImages opens the registry of the site in dir, whose bytes are in blobs. known is the site's database.
@@ -67,7 +68,11 @@ func openImages(dir string, blobs *storedir.Store, known *db.DB, o Options) (*im
 	if err != nil {
 		return nil, err
 	}
-	return &images{registry: r, known: known, o: o}, nil
+	i := &images{registry: r, known: known, o: o}
+	if o.Images.Private {
+		i.private = &private{Opener: blobs, dir: dir, blobs: blobs, known: known}
+	}
+	return i, nil
 }
 
 // route returns what the registry answers over HTTPS, or over plain HTTP, where no login is taken. It knows its

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"overland/internal/admission"
-	"overland/internal/db"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/httpx"
@@ -136,7 +135,7 @@ func (s *Site) compose(ctx context.Context, o Options, e edges) (err error) {
 	if err := s.certify(o, plain.Addr().String()); err != nil {
 		return errors.Join(err, plain.Close())
 	}
-	services := []Service{s.overHTTPS(plain, s.faces(c, images, known, signed, o), c, o), s.keepCertified(plain.Addr().String(), o), {"registry", images.registry.Run}}
+	services := []Service{s.overHTTPS(plain, s.faces(c, images, signed, o), c, o), s.keepCertified(plain.Addr().String(), o), {"registry", images.registry.Run}}
 	if signed.own() {
 		if e.refresh == nil {
 			e.refresh = func(ctx context.Context) error { return refresh(ctx, s.Dir) }
@@ -165,13 +164,10 @@ func (s *Site) compose(ctx context.Context, o Options, e edges) (err error) {
 }
 
 // faces returns what is answered over HTTPS.
-func (s *Site) faces(c *cached, images *images, known *db.DB, signed metadata, o Options) []Route {
+func (s *Site) faces(c *cached, images *images, signed metadata, o Options) []Route {
 	n := node.Options{Blobs: s.depot, Trust: signed, Log: o.Log}
-	switch {
-	case c != nil && c.private != nil:
-		n.Blobs = c.private
-	case o.Images.Private:
-		n.Blobs = &private{Opener: s.depot, dir: s.Dir, blobs: s.depot, known: known}
+	if images.private != nil {
+		n.Blobs = images.private
 	}
 	if c == nil {
 		return []Route{images.route(true), {"/", Anyone, node.New(n)}}
