@@ -70,7 +70,11 @@ type keeper struct {
 func (k *keeper) add(name string, depth int) error {
 	// Each part is looked at: a link to a folder would bring what the command could not read.
 	for dir := path.Dir(name); depth == 0 && dir != "."; dir = path.Dir(dir) {
-		if err := k.plain(dir, true); err != nil {
+		info, err := k.root.Lstat(filepath.FromSlash(dir))
+		if err == nil && !info.IsDir() {
+			err = notPlain(dir, info)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -80,8 +84,10 @@ func (k *keeper) add(name string, depth int) error {
 		return err
 	case depth > maxKeptDepth:
 		return errs.Errorf(errs.Invalid, "%.60q…: more than %d folders in each other", name, maxKeptDepth)
-	case !info.IsDir():
+	case info.Mode().IsRegular():
 		return k.file(name)
+	case !info.IsDir():
+		return notPlain(name, info)
 	}
 	d, err := k.root.OpenFile(filepath.FromSlash(name), os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -105,19 +111,11 @@ func (k *keeper) add(name string, depth int) error {
 	}
 }
 
-// plain refuses whatever is not a folder, or not a regular file.
-func (k *keeper) plain(name string, dir bool) error {
-	info, err := k.root.Lstat(filepath.FromSlash(name))
-	if err == nil && (dir && !info.IsDir() || !dir && !info.Mode().IsRegular()) {
-		err = errs.Errorf(errs.Invalid, "%s is neither a folder nor a file but %s", name, info.Mode())
-	}
-	return err
+func notPlain(name string, info fs.FileInfo) error {
+	return errs.Errorf(errs.Invalid, "%s is neither a folder nor a file but %s", name, info.Mode())
 }
 
 func (k *keeper) file(name string) error {
-	if err := k.plain(name, false); err != nil {
-		return err
-	}
 	if len(k.list) == maxKept {
 		return errs.Errorf(errs.Invalid, "more than %d files", maxKept)
 	}

@@ -28,6 +28,13 @@ type options struct {
 	json bool
 }
 
+// commonFlags adds those of both verbs.
+func commonFlags(c *cobra.Command, o *options) {
+	verb.SourceFlags(c, &o.Source)
+	c.Flags().StringVarP(&o.Source.Dir, "source", "C", "", "folder of the repository (default: the current folder)")
+	verb.JSONFlag(c, &o.json)
+}
+
 func plan(t *term.Term, do verb.Run[options]) *cobra.Command {
 	var o options
 	c := &cobra.Command{
@@ -42,9 +49,7 @@ func plan(t *term.Term, do verb.Run[options]) *cobra.Command {
 			return do(c.Context(), t, o)
 		},
 	}
-	verb.SourceFlags(c, &o.Source)
-	c.Flags().StringVarP(&o.Source.Dir, "source", "C", "", "folder of the repository (default: the current folder)")
-	verb.JSONFlag(c, &o.json)
+	commonFlags(c, &o)
 	return c
 }
 
@@ -63,13 +68,11 @@ func run(t *term.Term, do verb.Run[options]) *cobra.Command {
 			return do(c.Context(), t, o)
 		},
 	}
-	verb.SourceFlags(c, &o.Source)
-	c.Flags().StringVarP(&o.Source.Dir, "source", "C", "", "folder of the repository (default: the current folder)")
+	commonFlags(c, &o)
 	c.Flags().StringSliceVar(&o.Steps, "step", nil, "only this step and what it needs; may be repeated")
 	c.Flags().BoolVar(&o.Fresh, "fresh", false, "run also what is remembered, with empty caches")
 	c.Flags().IntVarP(&o.Parallel, "jobs", "j", 1, "steps and artifacts at the same time")
 	c.Flags().StringVarP(&o.Out, "out", "o", "", "copy the files that steps keep to DIR/STEP/PATH")
-	verb.JSONFlag(c, &o.json)
 	return c
 }
 
