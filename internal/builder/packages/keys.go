@@ -139,7 +139,7 @@ func (p *Package) check(d *yamlfile.Decoder, n yamlfile.Node) {
 	}
 }
 
-// Lacks reports that there is no package for q. An artifact that names no platforms is not made for it.
+// Lacks reports that there can be no package for q: an artifact that names no platforms is not made for q.
 func (p *Package) Lacks(q platform.Platform) bool {
 	_, err := architecture(q)
 	return err != nil

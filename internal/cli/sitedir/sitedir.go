@@ -21,7 +21,7 @@ func Call[T any](t *term.Term, do func(*operator.Operator) (T, error)) (T, error
 	return With(t, Options{}, do)
 }
 
-// Maybe is like Call, for verbs that also work on files: when there is no site directory, do is called with nil.
+// Maybe is like Call, for verbs that also work on files: without a site directory it calls do with nil.
 func Maybe[T any](t *term.Term, do func(*operator.Operator) (T, error)) (T, error) {
 	made, err := Call(t, do)
 	if errors.Is(err, operator.ErrNoSite) {

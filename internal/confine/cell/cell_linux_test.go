@@ -77,7 +77,7 @@ func TestS4LinksInTheTemporaryFolder(t *testing.T) {
 }
 
 // A file into which the caller has the output of a command is not the command's: who has it may open it
-// again, and read or cut what others wrote there. What is no file is handed over as it is.
+// again, and read or cut what others wrote there. Anything but a file is handed over unchanged.
 func TestTheCallersFileIsNotHandedOver(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	const mode = 0o600
